@@ -1,0 +1,27 @@
+//! `run`, `plan`, `models`, `verify`, `compact`: the glue between the command line and the rest.
+
+use std::io::Write;
+
+use crate::cli::DatasetArgs;
+use crate::exit::ExitStatus;
+use crate::write::{self, OpenError};
+
+mod models;
+mod run;
+
+pub use models::models;
+pub use run::{plan, run};
+
+/// The exit status of an error that ended a command.
+pub fn status_of(error: &anyhow::Error) -> ExitStatus {
+    let locked = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(OpenError::Locked { .. })));
+    if locked { ExitStatus::Locked } else { ExitStatus::Failed }
+}
+
+/// `labelmill verify OUT`
+pub fn verify(args: &DatasetArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
+    let report = write::verify(&args.out)?;
+    writeln!(out, "{report}")?;
+    Ok(if report.problems.is_empty() { ExitStatus::Done } else { ExitStatus::Failed })
+}
+

@@ -1,0 +1,144 @@
+//! From the plan's model entries to labelers ready to work, and `labelmill models`.
+
+use std::io::Write;
+
+use anyhow::Context;
+
+use crate::cli::{EmbeddingType, ModelsArgs, ModelsCommand};
+use crate::config::ModelConfig;
+use crate::doctor::model_state;
+use crate::exit::{ExitStatus, UsageError};
+use crate::label::{self, Labeler, LabelerOptions};
+use crate::model::find_onnxruntime::Search;
+use crate::model::manifest::ModelKind;
+use crate::model::{Device, Model, ModelStore, OnnxRuntime};
+use crate::plan::RunPlan;
+use crate::progress::Progress;
+use crate::record::Geometry;
+use crate::report::RunReport;
+use crate::write::ColumnGroup;
+
+/// The labelers of a plan, loaded and checked.
+pub struct Labelers {
+    /// In the plan's order.
+    pub labelers: Vec<Box<dyn Labeler>>,
+    /// Their models' names.
+    pub names: Vec<String>,
+    /// Whether one of the models is a demo.
+    pub demo: bool,
+    /// The device they run on.
+    pub device: Option<String>,
+    groups: Vec<ColumnGroup>,
+}
+
+impl Labelers {
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.labelers.len()
+    }
+
+    /// The distinct squares that they want.
+    pub fn geometries(&self) -> Vec<Geometry> {
+        let mut distinct = Vec::new();
+        for labeler in &self.labelers {
+            if !distinct.contains(&labeler.geometry()) {
+                distinct.push(labeler.geometry());
+            }
+        }
+        distinct
+    }
+
+    /// One column group a labeler, in the plan's order.
+    pub fn groups(&self) -> Vec<ColumnGroup> {
+        self.groups.clone()
+    }
+
+    /// Tells the summary who labels.
+    pub fn describe(&self, report: &mut RunReport) {
+        report.models.clone_from(&self.names);
+        report.demo = self.demo;
+        report.device.clone_from(&self.device);
+    }
+}
+
+/// Loads every model of the plan, on the main thread. A plan without models loads no runtime.
+pub fn load_labelers(plan: &RunPlan, progress: &dyn Progress) -> anyhow::Result<Labelers> {
+    let entries = plan.models();
+    let mut loaded =
+        Labelers { labelers: Vec::new(), names: Vec::new(), demo: false, device: None, groups: Vec::new() };
+    if entries.is_empty() {
+        return Ok(loaded);
+    }
+    let device: Device =
+        plan.config.run.device.parse().map_err(|error| UsageError::new(format!("run.device: {error}")))?;
+    let runtime = OnnxRuntime::load(&Search::from_environment(plan.onnxruntime.clone()))?;
+    let store = ModelStore::from_environment(plan.config_folder.as_deref());
+    for entry in entries {
+        let model = store.resolve(&entry.name)?;
+        progress.say(&format!("loading {}", model.manifest.name));
+        let options = options_for(plan, entry, &model, device);
+        let labeler = label::open(&model, runtime, &options).with_context(|| format!("model {}", entry.name))?;
+        loaded.demo |= labeler.is_demo();
+        loaded.device.get_or_insert_with(|| labeler.device().to_owned());
+        loaded.names.push(labeler.name().to_owned());
+        loaded.groups.push(group_of(entry, &model, labeler.as_ref()));
+        loaded.labelers.push(labeler);
+    }
+    Ok(loaded)
+}
+
+fn options_for(plan: &RunPlan, entry: &ModelConfig, model: &Model, device: Device) -> LabelerOptions {
+    let is_clip = model.manifest.kind == ModelKind::Clip;
+    LabelerOptions {
+        device,
+        batch: plan.config.run.batch,
+        threads: plan.threads(),
+        columns: Some(entry.columns.clone()).filter(|prefix| !prefix.is_empty()),
+        embedding: match plan.config.output.embedding {
+            EmbeddingType::F16 => label::EmbeddingType::Float16,
+            EmbeddingType::F32 => label::EmbeddingType::Float32,
+        },
+        classify: if is_clip { plan.classify().to_vec() } else { Vec::new() },
+        ..LabelerOptions::default()
+    }
+}
+
+/// A group is known by kind, model and columns, so that a second tagger is another group.
+fn group_of(entry: &ModelConfig, model: &Model, labeler: &dyn Labeler) -> ColumnGroup {
+    let columns = if entry.columns.is_empty() { String::new() } else { format!(":{}", entry.columns) };
+    ColumnGroup {
+        name: format!("{}:{}{columns}", model.manifest.kind.as_str(), labeler.name()),
+        fingerprint: labeler.fingerprint().to_owned(),
+        fields: labeler.fields(),
+    }
+}
+
+/// `labelmill models`
+pub fn models(args: &ModelsArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
+    let store = ModelStore::from_environment(None);
+    match &args.command {
+        ModelsCommand::List => {
+            for (name, model) in store.list() {
+                match model {
+                    Ok(model) => writeln!(out, "{name:<24} {}", model_state(&model))?,
+                    Err(error) => writeln!(out, "{name:<24} {error}")?,
+                }
+            }
+        }
+        ModelsCommand::Path { name } => {
+            let model = store.resolve(name)?;
+            match model.folder() {
+                Some(folder) => writeln!(out, "{}", folder.display())?,
+                None => writeln!(out, "embedded in the program")?,
+            }
+        }
+        ModelsCommand::Verify { name } => {
+            let model = store.resolve(name)?;
+            for file in model.manifest.needed_files() {
+                let found = model.file(file)?;
+                writeln!(out, "{file}  sha256 {}", found.sha256)?;
+            }
+        }
+    }
+    Ok(ExitStatus::Done)
+}

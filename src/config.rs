@@ -1,0 +1,252 @@
+//! What the file says: the TOML configuration, its defaults, and the presets that come with the
+//! program. Unknown keys are refused with the nearest known name.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::{EmbeddingType, Stealth};
+use crate::exit::UsageError;
+use crate::model::manifest::ClassifyTable;
+
+/// The whole configuration; every key has a default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Which files are taken.
+    pub input: InputConfig,
+    /// What is read of a file's metadata.
+    pub metadata: MetadataConfig,
+    /// How pictures are decoded.
+    pub decode: DecodeConfig,
+    /// How the run is carried out.
+    pub run: RunConfig,
+    /// How the dataset is written.
+    pub output: OutputConfig,
+    /// The models that label, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub model: Vec<ModelConfig>,
+    /// Zero-shot tables of the user's own, for the CLIP models.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classify: Vec<ClassifyTable>,
+}
+
+/// `[input]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InputConfig {
+    /// Globs on the path in the root; empty = everything.
+    pub include: Vec<String>,
+    /// Globs on the path in the root that are left out.
+    pub exclude: Vec<String>,
+    /// Any extension; the content decides.
+    pub sniff: bool,
+    /// Follow symbolic links.
+    pub follow_links: bool,
+    /// Hidden files and folders too.
+    pub hidden: bool,
+}
+
+/// `[metadata]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetadataConfig {
+    /// When pixels are searched for stealth metadata.
+    pub stealth: Stealth,
+    /// Sidecar files beside the image (.txt infotext, .json, .swarm.json).
+    pub sidecars: bool,
+    /// Keep the raw entries in `metadata_raw`.
+    pub keep_raw: bool,
+    /// Columns for GPS latitude and longitude.
+    pub gps: bool,
+    /// Read files whole for their BLAKE3 even where no model needs the pixels.
+    pub hash: bool,
+}
+
+impl Default for MetadataConfig {
+    fn default() -> Self {
+        Self { stealth: Stealth::Auto, sidecars: true, keep_raw: true, gps: false, hash: true }
+    }
+}
+
+/// `[decode]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DecodeConfig {
+    /// Pictures with more pixels are failed rows (`too_large`).
+    pub max_megapixels: u64,
+    /// Files with more mebibytes are failed rows (`too_large`).
+    pub max_file_mib: u64,
+    /// Turn pictures as their EXIF orientation says.
+    pub exif_orientation: bool,
+    /// `exact` or `fast` (DCT scaling of large JPEGs).
+    pub jpeg_scale: JpegScaleConfig,
+}
+
+/// `decode.jpeg_scale`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JpegScaleConfig {
+    /// Every pixel is decoded.
+    Exact,
+    /// Large JPEGs are scaled while decoding, never below three times the models' size.
+    Fast,
+}
+
+impl Default for DecodeConfig {
+    fn default() -> Self {
+        Self { max_megapixels: 250, max_file_mib: 1024, exif_orientation: true, jpeg_scale: JpegScaleConfig::Exact }
+    }
+}
+
+/// `[run]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// `auto`, `cpu`, `cuda:0`, `tensorrt:0`.
+    pub device: String,
+    /// Images in one model batch.
+    pub batch: usize,
+    /// Decoding threads; 0 = one a core.
+    pub threads: usize,
+    /// Exit 3 above this many failed inputs: a number, a share such as `5%`, or empty for no limit.
+    pub max_failed: String,
+    /// Stop after this time (`6h`), or empty.
+    pub max_duration: String,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            device: "auto".into(),
+            batch: 32,
+            threads: 0,
+            max_failed: String::new(),
+            max_duration: String::new(),
+        }
+    }
+}
+
+/// `[output]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputConfig {
+    /// Type of embeddings.
+    pub embedding: EmbeddingType,
+    /// A part closes at this many rows,
+    pub part_rows: usize,
+    /// … this many mebibytes,
+    pub part_mib: u64,
+    /// … or this many seconds.
+    pub part_secs: u64,
+    /// Largest share of a root's rows that may be gone without `--allow-gone`.
+    pub max_gone: f64,
+}
+
+impl Default for OutputConfig {
+    fn default() -> Self {
+        Self { embedding: EmbeddingType::F16, part_rows: 20_000, part_mib: 256, part_secs: 300, max_gone: 0.2 }
+    }
+}
+
+/// One `[[model]]` entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Name of a model (`labelmill models list`) or path of a folder with a model.toml.
+    pub name: String,
+    /// Prefix of its columns; empty = the plain names. Two models of a kind need distinct ones.
+    #[serde(default)]
+    pub columns: String,
+}
+
+/// The presets that come with the program: name, what it is for, TOML.
+pub const PRESETS: [(&str, &str, &str); 3] = [
+    ("metadata", "prompts and settings that images carry; no model", include_str!("../configs/metadata.toml")),
+    ("demo", "embedded demo models, for trying out; nothing to download", include_str!("../configs/demo.toml")),
+    ("nightly", "metadata every night from cron, with limits", include_str!("../configs/nightly.toml")),
+];
+
+impl Config {
+    /// Parses a configuration; `origin` names it in errors.
+    pub fn parse(text: &str, origin: &str) -> anyhow::Result<Self> {
+        toml::from_str(text).map_err(|error| UsageError::new(describe_parse_error(&error, text, origin)))
+    }
+
+    /// Reads a configuration file.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("reading the configuration {}", path.display()))
+            .map_err(|error| UsageError::new(format!("{error:#}")))?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// A preset that comes with the program.
+    pub fn preset(name: &str) -> anyhow::Result<Self> {
+        let Some((_, _, text)) = PRESETS.iter().find(|(preset, ..)| *preset == name) else {
+            let names: Vec<&str> = PRESETS.iter().map(|(preset, ..)| *preset).collect();
+            let hint = nearest(name, names.iter().copied()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+            return Err(UsageError::new(format!("no preset `{name}`{hint} (presets: {})", names.join(", "))));
+        };
+        Self::parse(text, &format!("preset {name}"))
+    }
+}
+
+/// A parse error with line, and for an unknown key the nearest known name.
+fn describe_parse_error(error: &toml::de::Error, text: &str, origin: &str) -> String {
+    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let place = line.map(|line| format!("{origin}:{line}")).unwrap_or_else(|| origin.to_owned());
+    let message = error.message();
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let hint = match (message.starts_with("unknown field"), quoted.next()) {
+        (true, Some(unknown)) => {
+            nearest(unknown, quoted).map(|known| format!("; did you mean `{known}`?")).unwrap_or_default()
+        }
+        _ => String::new(),
+    };
+    format!("{place}: {message}{hint}")
+}
+
+/// The known name most like `word`, where one is at all alike.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(word, name), name))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_name() {
+        let error = Config::parse("[run]\nbtach = 3\n", "x.toml").expect_err("unknown key").to_string();
+        assert!(error.contains("x.toml:2") && error.contains("did you mean `batch`?"), "{error}");
+    }
+
+    #[test]
+    fn presets_parse() {
+        for (name, ..) in PRESETS {
+            Config::preset(name).expect(name);
+        }
+        let error = Config::preset("dmeo").expect_err("unknown preset").to_string();
+        assert!(error.contains("did you mean `demo`?"), "{error}");
+    }
+
+    #[test]
+    fn the_example_is_complete_and_at_its_defaults() {
+        let text = include_str!("../configs/example.toml");
+        assert_eq!(Config::parse(text, "example").expect("example"), Config::default());
+        let example: toml::Table = toml::from_str(text).expect("example");
+        let default: toml::Table = toml::from_str(&toml::to_string(&Config::default()).expect("writes")).expect("reads");
+        assert_eq!(example, default, "configs/example.toml must show every key at its default");
+        // The commented tables parse too, with every key of theirs.
+        let uncommented: String = text.lines().map(|line| format!("{}\n", line.strip_prefix("#: ").unwrap_or(line))).collect();
+        let full = Config::parse(&uncommented, "example, uncommented").expect("uncommented example");
+        assert!(!full.model.is_empty() && !full.classify.is_empty());
+    }
+}

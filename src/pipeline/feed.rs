@@ -1,0 +1,98 @@
+//! Keeps the decoding threads busy and hands their pictures on in source order: at most a fixed
+//! number of images is between the source and the models at any time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use super::RunOptions;
+use crate::clock::StageClock;
+use crate::prepare::{PrepareOptions, prepare_image};
+use crate::record::{DecodedImage, GroupSet, ImageBatch, WorkItem};
+use crate::stop::Stop;
+
+/// Images between the source and the models: two batches ahead and two images a thread.
+fn images_in_flight(options: RunOptions) -> usize {
+    2 * options.images_per_batch + 2 * options.threads
+}
+
+struct Prepared {
+    order: u64,
+    groups: GroupSet,
+    image: DecodedImage,
+}
+
+/// Prepares every item on the rayon pool and sends full batches, in order, until the items end,
+/// `stop` asks for it, or nobody listens any more.
+pub fn prepare_batches(
+    items: impl Iterator<Item = WorkItem> + Send,
+    pool: &rayon::ThreadPool,
+    prepare: &Arc<PrepareOptions>,
+    clock: &Arc<StageClock>,
+    options: RunOptions,
+    stop: &Stop,
+    to_label: Sender<ImageBatch>,
+) {
+    // A permit is taken before an image is read and given back when its batch has been sent, so a
+    // slow model holds back the reading and the reorder below stays bounded.
+    let (give_permit, permits) = bounded::<()>(images_in_flight(options));
+    for _ in 0..images_in_flight(options) {
+        give_permit.send(()).expect("the channel has room for every permit");
+    }
+    let (to_batcher, prepared) = unbounded::<Prepared>();
+    std::thread::scope(|scope| {
+        let batching = scope.spawn(|| send_batches(prepared, options.images_per_batch, give_permit, to_label));
+        for (order, item) in items.enumerate() {
+            if stop.is_asked() || permits.recv().is_err() {
+                break;
+            }
+            let (prepare, clock, to_batcher) = (prepare.clone(), clock.clone(), to_batcher.clone());
+            pool.spawn_fifo(move || {
+                let image = prepare_image(&item, &prepare, &clock);
+                // Nobody listens any more only when the run is ending.
+                let _ = to_batcher.send(Prepared { order: order as u64, groups: item.groups, image });
+            });
+        }
+        drop(to_batcher);
+        drop(permits);
+        batching.join().expect("the batching thread does not panic");
+    });
+}
+
+/// Restores the source's order, cuts batches (never mixing two sets of groups), and sends them.
+fn send_batches(prepared: Receiver<Prepared>, images_per_batch: usize, permits: Sender<()>, to_label: Sender<ImageBatch>) {
+    let mut waiting: BTreeMap<u64, Prepared> = BTreeMap::new();
+    let mut next_order = 0;
+    let mut batch = ImageBatch { number: 0, groups: GroupSet::default(), images: Vec::new() };
+    for arrived in prepared {
+        waiting.insert(arrived.order, arrived);
+        while let Some(next) = waiting.remove(&next_order) {
+            next_order += 1;
+            if next.groups != batch.groups && !send(&mut batch, &permits, &to_label) {
+                return;
+            }
+            batch.groups = next.groups;
+            batch.images.push(next.image);
+            if batch.images.len() == images_per_batch && !send(&mut batch, &permits, &to_label) {
+                return;
+            }
+        }
+    }
+    send(&mut batch, &permits, &to_label);
+}
+
+fn send(batch: &mut ImageBatch, permits: &Sender<()>, to_label: &Sender<ImageBatch>) -> bool {
+    if batch.images.is_empty() {
+        return true;
+    }
+    let next = ImageBatch { number: batch.number + 1, groups: batch.groups, images: Vec::new() };
+    let full = std::mem::replace(batch, next);
+    let images = full.images.len();
+    let sent = to_label.send(full).is_ok();
+    for _ in 0..images {
+        // The feeder has gone only when the run is ending.
+        let _ = permits.try_send(());
+    }
+    sent
+}

@@ -1,0 +1,221 @@
+//! One image through the stages that need no model: read, metadata, decode, resize. Whatever
+//! happens to it, it comes out as one row.
+
+use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use crate::clock::StageClock;
+use crate::decode::{self, DecodeOptions};
+use crate::metadata::{self, ReadOptions, SidecarKind};
+use crate::record::{
+    DecodedImage, ErrorKind, Failure, Geometry, GroupSet, ImageRecord, MetadataStatus, Picture, RawMetadata, WorkItem,
+};
+
+/// What the plan wants of every image before the models.
+#[derive(Debug, Clone)]
+pub struct PrepareOptions {
+    /// The distinct geometries of the plan's models.
+    pub geometries: Vec<Geometry>,
+    /// Larger files are failed rows.
+    pub max_file_bytes: u64,
+    /// Limits and choices of the decoders.
+    pub decode: DecodeOptions,
+    /// Limits of the metadata readers.
+    pub read: ReadOptions,
+    /// Turn pictures as EXIF says.
+    pub exif_orientation: bool,
+    /// Look at the files beside the image.
+    pub sidecars: bool,
+    /// When pixels are searched for stealth metadata.
+    pub stealth: StealthSearch,
+    /// Keep the raw entries.
+    pub keep_raw: bool,
+    /// Read the file whole for its hash although nothing else needs it.
+    pub hash: bool,
+}
+
+/// When pixels are searched for stealth metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StealthSearch {
+    /// Never.
+    Off,
+    /// Where nothing else was found and the pixels are decoded anyway.
+    WithPixels,
+    /// Where nothing else was found, decoding lossless pictures for this alone.
+    WhenNothingFound,
+    /// In every lossless picture, decoding it for this alone if need be.
+    All,
+}
+
+/// Takes one image through read, metadata, decode and resize. A panic on the way is a failed row.
+pub fn prepare_image(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> DecodedImage {
+    catch_unwind(AssertUnwindSafe(|| prepare(item, options, clock))).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "a decoder panicked".to_owned());
+        let mut record = empty_record(item);
+        record.failure = Some(Failure::new(ErrorKind::Panic, message));
+        DecodedImage { record, squares: Vec::new() }
+    })
+}
+
+fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> DecodedImage {
+    let mut record = empty_record(item);
+    let needs_pixels = !options.geometries.is_empty() && item.groups != GroupSet::METADATA;
+    let may_decode = matches!(options.stealth, StealthSearch::All | StealthSearch::WhenNothingFound);
+    let needs_bytes = needs_pixels || options.hash || may_decode;
+
+    let reading = Instant::now();
+    let bytes = read_image(item, needs_bytes, options, &mut record);
+    clock.read.add(reading);
+    let (mut raw, bytes) = match bytes {
+        Ok(read) => read,
+        Err(failure) => {
+            record.failure = Some(failure);
+            return DecodedImage { record, squares: Vec::new() };
+        }
+    };
+    if options.sidecars {
+        add_sidecars(item, &options.read, &mut raw);
+    }
+    record.recovered = metadata::interpret::interpret(&raw);
+    record.facts = raw.facts.clone();
+
+    let mut squares = Vec::new();
+    let wants_stealth = searches_stealth(options, &raw, record.recovered.status, needs_pixels);
+    if let Some(bytes) = bytes.filter(|_| needs_pixels || wants_stealth) {
+        let decoding = Instant::now();
+        let orientation = if options.exif_orientation { raw.facts.orientation.unwrap_or(1) } else { 1 };
+        match decode::decode_guarded(&bytes, orientation, &options.decode) {
+            Ok(picture) => {
+                if wants_stealth {
+                    read_stealth(&bytes, orientation, picture.clone(), options, &mut raw, &mut record);
+                }
+                if needs_pixels {
+                    squares = decode::resize(&picture, &options.geometries);
+                }
+            }
+            Err(failure) if needs_pixels => record.failure = Some(failure),
+            Err(_) => {}
+        }
+        clock.decode.add(decoding);
+    }
+    record.raw = if options.keep_raw { raw.entries } else { Vec::new() };
+    DecodedImage { record, squares }
+}
+
+fn empty_record(item: &WorkItem) -> ImageRecord {
+    ImageRecord {
+        sequence: item.image.sequence,
+        destination: item.destination,
+        id: item.image.id.clone(),
+        blake3: None,
+        facts: Default::default(),
+        failure: None,
+        recovered: Default::default(),
+        raw: Vec::new(),
+    }
+}
+
+type ReadBytes = (RawMetadata, Option<Vec<u8>>);
+
+/// Reads the file (whole where its pixels or its hash are wanted) and its containers' metadata.
+fn read_image(
+    item: &WorkItem,
+    whole: bool,
+    options: &PrepareOptions,
+    record: &mut ImageRecord,
+) -> Result<ReadBytes, Failure> {
+    let unreadable = |error: std::io::Error| Failure::new(ErrorKind::Unreadable, error.to_string());
+    let found = item.image.id.stat;
+    if found.size == 0 {
+        return Err(Failure::new(ErrorKind::Empty, "the file is empty (0 bytes)"));
+    }
+    if whole && found.size > options.max_file_bytes {
+        let message = format!(
+            "{} bytes, more than the limit of {} (decode.max_file_mib)",
+            found.size, options.max_file_bytes
+        );
+        return Err(Failure::new(ErrorKind::TooLarge, message));
+    }
+    let mut reader = item.image.open.open().map_err(unreadable)?;
+    let (raw, bytes) = if whole {
+        let mut bytes = Vec::with_capacity(found.size as usize);
+        // One byte more than found tells that the file has grown, without reading on for ever.
+        reader.take(found.size + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        record.blake3 = Some(blake3::hash(&bytes).to_hex().to_string());
+        (metadata::read(&mut Cursor::new(&bytes), &options.read), Some(bytes))
+    } else {
+        (metadata::read(&mut reader, &options.read), None)
+    };
+    let now = item.image.open.stat().map_err(unreadable)?;
+    if now != found || bytes.as_ref().is_some_and(|bytes| bytes.len() as u64 != found.size) {
+        record.blake3 = None;
+        let message = "the file changed while it was read; the next run takes it again";
+        return Err(Failure::new(ErrorKind::ChangedWhileRead, message));
+    }
+    if raw.facts.format.is_none() {
+        record.facts = raw.facts;
+        let head = bytes.as_deref().map(|bytes| &bytes[..bytes.len().min(64)]);
+        return Err(not_an_image(item, head));
+    }
+    Ok((raw, bytes))
+}
+
+fn not_an_image(item: &WorkItem, head: Option<&[u8]>) -> Failure {
+    let known = head.and_then(decode::sniff).map(decode::ImageFormat::as_str);
+    match known {
+        Some(format) => Failure::new(ErrorKind::UnsupportedFormat, format!("{format} pictures cannot be read yet")),
+        None => Failure::new(
+            ErrorKind::NotAnImage,
+            format!("the content of {} is no image format that labelmill knows", item.image.id.path),
+        ),
+    }
+}
+
+fn add_sidecars(item: &WorkItem, options: &ReadOptions, raw: &mut RawMetadata) {
+    for kind in SidecarKind::ALL {
+        let Some(opened) = item.image.open.open_sidecar(kind.suffix()) else { continue };
+        match opened {
+            Ok(mut reader) => join(raw, metadata::read_sidecar(&mut reader, kind, options)),
+            Err(error) => raw.notes.push(format!("sidecar {}: {error}", kind.suffix())),
+        }
+    }
+}
+
+/// Adds what a further place gave; the facts stay the image's own.
+fn join(raw: &mut RawMetadata, further: RawMetadata) {
+    raw.entries.extend(further.entries);
+    raw.notes.extend(further.notes);
+}
+
+fn searches_stealth(options: &PrepareOptions, raw: &RawMetadata, status: MetadataStatus, has_pixels: bool) -> bool {
+    let lossless = matches!(raw.facts.format, Some("png" | "webp"));
+    lossless
+        && match options.stealth {
+            StealthSearch::Off => false,
+            StealthSearch::WithPixels => has_pixels && status != MetadataStatus::Prompt,
+            StealthSearch::WhenNothingFound => status != MetadataStatus::Prompt,
+            StealthSearch::All => true,
+        }
+}
+
+/// Looks into the pixels as they are stored, so orientation is undone by decoding once more.
+fn read_stealth(
+    bytes: &[u8],
+    orientation: u8,
+    picture: Picture,
+    options: &PrepareOptions,
+    raw: &mut RawMetadata,
+    record: &mut ImageRecord,
+) {
+    let stored = if orientation == 1 { Ok(picture) } else { decode::decode_guarded(bytes, 1, &options.decode) };
+    let Ok(stored) = stored else { return };
+    if let Some(found) = metadata::stealth::read(&stored, &options.read) {
+        join(raw, found);
+        record.recovered = metadata::interpret::interpret(raw);
+    }
+}

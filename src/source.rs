@@ -1,0 +1,40 @@
+//! Where images come from. A source yields images in a stable order with sequence numbers, and
+//! says at the end which of its roots it saw whole; only those can have rows that are gone.
+
+use std::sync::Arc;
+
+use crate::record::SourceImage;
+
+mod folder;
+
+pub use folder::{FolderOptions, FolderSource, Root, is_bookkeeping_name, lexical_absolute, path_text};
+
+/// Anything that images come from: folders now; lists, tars, Parquet and object stores later.
+pub trait Source: Send + Sync {
+    /// One pass over the images, from the start.
+    fn walk(&self) -> Box<dyn Walk + Send + '_>;
+
+    /// The roots, by name.
+    fn roots(&self) -> Vec<Arc<str>>;
+}
+
+/// One pass over a source.
+pub trait Walk: Iterator<Item = SourceImage> {
+    /// What the pass has seen so far; complete once the iterator has ended.
+    fn report(&self) -> WalkReport;
+}
+
+/// What one pass over a source saw.
+#[derive(Debug, Clone, Default)]
+pub struct WalkReport {
+    /// Images yielded.
+    pub found: u64,
+    /// Roots that were walked to the end without an error.
+    pub complete_roots: Vec<Arc<str>>,
+    /// Folders and files that could not be looked at, in words (the first thousand).
+    pub errors: Vec<String>,
+    /// Symbolic links that lead back to a folder they are in; what they lead to is walked once.
+    pub loops: u64,
+    /// Symbolic links that were passed over because following them was not asked for.
+    pub links_passed_over: u64,
+}

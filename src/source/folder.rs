@@ -1,0 +1,436 @@
+//! Folders and single files on a file system, walked in the byte order of names.
+
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use walkdir::{DirEntry, WalkDir};
+
+use super::{Source, Walk, WalkReport};
+use crate::record::{FileStat, ImageId, OpenImage, ReadSeek, SourceImage};
+
+/// Extensions of files that are taken for images, lower case.
+const IMAGE_EXTENSIONS: [&str; 15] = [
+    "png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "dib", "tif", "tiff", "avif", "heic", "heif",
+];
+
+/// Further image extensions, listed apart because nothing can decode them here yet: their metadata
+/// is read, and a plan with models makes a failed row that says so.
+const METADATA_ONLY_EXTENSIONS: [&str; 1] = ["jxl"];
+
+/// Folders that NAS boxes, desktops and version control keep for themselves.
+const BOOKKEEPING_NAMES: [&str; 15] = [
+    "@eaDir",
+    "@tmp",
+    "#recycle",
+    "#snapshot",
+    ".snapshot",
+    ".snapshots",
+    ".zfs",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "lost+found",
+    ".Trashes",
+    ".thumbnails",
+    ".AppleDouble",
+    "__MACOSX",
+    "_labelmill",
+];
+
+/// Most error sentences that a walk keeps.
+const MAX_ERRORS_KEPT: usize = 1000;
+
+/// Whether a folder of this name is somebody's bookkeeping and never holds a collection.
+pub fn is_bookkeeping_name(name: &str) -> bool {
+    BOOKKEEPING_NAMES.contains(&name) || name.starts_with(".Trash-")
+}
+
+/// One place that images are looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// Its name in the dataset: as typed, or `NAME` of `NAME=PATH`.
+    pub name: Arc<str>,
+    /// Absolute lexical path of the folder (for a single file: of the folder it is in).
+    pub folder: PathBuf,
+    /// The only file taken, where a file was named.
+    pub single_file: Option<PathBuf>,
+}
+
+impl Root {
+    /// Understands `PATH` or `NAME=PATH`. A path that exists wins over the reading as `NAME=PATH`.
+    pub fn parse(typed: &str) -> io::Result<Self> {
+        let (name, path) = match typed.split_once('=') {
+            Some((name, path)) if !name.is_empty() && !name.contains('/') && !Path::new(typed).exists() => (name, path),
+            _ => (typed, typed),
+        };
+        let absolute = lexical_absolute(Path::new(path))?;
+        let trimmed = name.trim_end_matches('/');
+        let name = if trimmed.is_empty() { name } else { trimmed };
+        if absolute.is_file() {
+            let folder = absolute.parent().map(Path::to_path_buf).unwrap_or_default();
+            let named = name != path.trim_end_matches('/');
+            let parent = Path::new(name).parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let root_name = if named { name.to_owned() } else { path_text(parent) };
+            return Ok(Self { name: root_name.into(), folder, single_file: Some(absolute) });
+        }
+        Ok(Self { name: name.into(), folder: absolute, single_file: None })
+    }
+}
+
+/// The absolute path without `.` and `..`, by its text alone (links are not resolved).
+pub fn lexical_absolute(path: &Path) -> io::Result<PathBuf> {
+    let mut clean = PathBuf::new();
+    for component in std::path::absolute(path)?.components() {
+        match component {
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::CurDir => {}
+            other => clean.push(other),
+        }
+    }
+    Ok(clean)
+}
+
+/// What is taken of the roots.
+#[derive(Clone, Default)]
+pub struct FolderOptions {
+    /// Globs on the path in the root; empty takes everything.
+    pub include: Vec<String>,
+    /// Globs on the path in the root that are left out.
+    pub exclude: Vec<String>,
+    /// Follow symbolic links.
+    pub follow_links: bool,
+    /// Hidden files and folders too.
+    pub hidden: bool,
+    /// Decides by the first bytes whether a file is an image; replaces the test by extension.
+    pub sniff: Option<fn(&[u8]) -> bool>,
+    /// Folders that are never entered (the output).
+    pub skip_folders: Vec<PathBuf>,
+}
+
+/// Images in folders and single files.
+pub struct FolderSource {
+    roots: Vec<Root>,
+    options: FolderOptions,
+    include: Option<GlobSet>,
+    exclude: GlobSet,
+}
+
+impl FolderSource {
+    /// A source over `roots`; fails on a glob that cannot be read.
+    pub fn new(roots: Vec<Root>, options: FolderOptions) -> Result<Self, globset::Error> {
+        let include = if options.include.is_empty() { None } else { Some(glob_set(&options.include)?) };
+        let exclude = glob_set(&options.exclude)?;
+        Ok(Self { roots, options, include, exclude })
+    }
+
+    fn takes_folder(&self, entry: &DirEntry) -> bool {
+        if entry.depth() == 0 {
+            return true;
+        }
+        let name = entry.file_name().to_string_lossy();
+        let hidden = name.starts_with('.') && !self.options.hidden;
+        if hidden {
+            return false;
+        }
+        if !entry.file_type().is_dir() {
+            return true;
+        }
+        !is_bookkeeping_name(&name) && !self.options.skip_folders.iter().any(|folder| folder == entry.path())
+    }
+
+    fn takes_file(&self, path: &Path, path_in_root: &str) -> io::Result<bool> {
+        if self.exclude.is_match(path_in_root) || self.include.as_ref().is_some_and(|set| !set.is_match(path_in_root)) {
+            return Ok(false);
+        }
+        match self.options.sniff {
+            Some(sniff) => {
+                let mut head = Vec::with_capacity(64);
+                std::fs::File::open(path)?.take(64).read_to_end(&mut head)?;
+                Ok(sniff(&head))
+            }
+            None => Ok(has_image_extension(path)),
+        }
+    }
+}
+
+fn glob_set(globs: &[String]) -> Result<GlobSet, globset::Error> {
+    let mut builder = GlobSetBuilder::new();
+    for glob in globs {
+        builder.add(Glob::new(glob)?);
+    }
+    builder.build()
+}
+
+fn has_image_extension(path: &Path) -> bool {
+    let Some(extension) = path.extension().and_then(|e| e.to_str()) else { return false };
+    let extension = extension.to_ascii_lowercase();
+    IMAGE_EXTENSIONS.contains(&extension.as_str()) || METADATA_ONLY_EXTENSIONS.contains(&extension.as_str())
+}
+
+impl Source for FolderSource {
+    fn walk(&self) -> Box<dyn Walk + Send + '_> {
+        Box::new(FolderWalk { source: self, next_root: 0, current: None, report: WalkReport::default(), errors_in_root: 0 })
+    }
+
+    fn roots(&self) -> Vec<Arc<str>> {
+        self.roots.iter().map(|root| root.name.clone()).collect()
+    }
+}
+
+type Entries<'a> = Box<dyn Iterator<Item = walkdir::Result<DirEntry>> + Send + 'a>;
+
+struct FolderWalk<'a> {
+    source: &'a FolderSource,
+    next_root: usize,
+    current: Option<(&'a Root, Entries<'a>)>,
+    report: WalkReport,
+    errors_in_root: u64,
+}
+
+impl FolderWalk<'_> {
+    fn note_error(&mut self, sentence: String) {
+        self.errors_in_root += 1;
+        if self.report.errors.len() < MAX_ERRORS_KEPT {
+            self.report.errors.push(sentence);
+        }
+    }
+
+    fn start_next_root(&mut self) -> bool {
+        let source = self.source;
+        let Some(root) = source.roots.get(self.next_root) else { return false };
+        self.next_root += 1;
+        self.errors_in_root = 0;
+        let start = root.single_file.as_ref().unwrap_or(&root.folder);
+        let entries = WalkDir::new(start)
+            .follow_links(source.options.follow_links)
+            .sort_by_file_name()
+            .into_iter()
+            .filter_entry(|entry| source.takes_folder(entry));
+        self.current = Some((root, Box::new(entries)));
+        true
+    }
+
+    fn end_root(&mut self) {
+        if let Some((root, _)) = self.current.take()
+            && self.errors_in_root == 0
+            && root.single_file.is_none()
+        {
+            self.report.complete_roots.push(root.name.clone());
+        }
+    }
+
+    fn image(&mut self, root: &Root, entry: &DirEntry) -> Option<SourceImage> {
+        if entry.path_is_symlink() && !self.source.options.follow_links && entry.depth() > 0 {
+            self.report.links_passed_over += 1;
+            return None;
+        }
+        let file_type = entry.file_type();
+        if !(file_type.is_file() || (entry.depth() == 0 && entry.path().is_file())) {
+            return None;
+        }
+        let path_in_root = path_text(entry.path().strip_prefix(&root.folder).unwrap_or(entry.path()));
+        match self.source.takes_file(entry.path(), &path_in_root) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                self.note_error(format!("{}: {error}", entry.path().display()));
+                return None;
+            }
+        }
+        let metadata = match std::fs::metadata(entry.path()) {
+            Ok(metadata) => metadata,
+            // Deleted between listing and looking: it is simply not there any more.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                self.note_error(format!("{}: {error}", entry.path().display()));
+                return None;
+            }
+        };
+        let sequence = self.report.found;
+        self.report.found += 1;
+        Some(SourceImage {
+            sequence,
+            id: ImageId {
+                uri: path_text(entry.path()),
+                root: root.name.clone(),
+                path: path_in_root,
+                stat: file_stat(&metadata),
+            },
+            open: Arc::new(LocalFile(entry.path().to_path_buf())),
+        })
+    }
+}
+
+impl Iterator for FolderWalk<'_> {
+    type Item = SourceImage;
+
+    fn next(&mut self) -> Option<SourceImage> {
+        loop {
+            if self.current.is_none() && !self.start_next_root() {
+                return None;
+            }
+            let (root, entry) = match self.current.as_mut() {
+                Some((root, entries)) => (*root, entries.next()),
+                None => continue,
+            };
+            match entry {
+                None => self.end_root(),
+                Some(Ok(entry)) => {
+                    if let Some(image) = self.image(root, &entry) {
+                        return Some(image);
+                    }
+                }
+                // A loop hides nothing: what it leads to is walked on its own path.
+                Some(Err(error)) if error.loop_ancestor().is_some() => self.report.loops += 1,
+                Some(Err(error)) => {
+                    let vanished = error.depth() > 0
+                        && error.io_error().is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
+                        && !self.source.options.follow_links;
+                    if !vanished {
+                        self.note_error(error.to_string());
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Walk for FolderWalk<'_> {
+    fn report(&self) -> WalkReport {
+        self.report.clone()
+    }
+}
+
+/// A path as text that is never ambiguous: bytes that are not UTF-8 become `\xNN`.
+pub fn path_text(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02X}"));
+        }
+    }
+    text
+}
+
+fn file_stat(metadata: &std::fs::Metadata) -> FileStat {
+    let modified_at = metadata.modified().ok().map_or(0, |time| match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => after.as_micros() as i64,
+        Err(before) => -(before.duration().as_micros() as i64),
+    });
+    FileStat { size: metadata.len(), modified_at }
+}
+
+/// A file on a file system.
+struct LocalFile(PathBuf);
+
+impl OpenImage for LocalFile {
+    fn open(&self) -> io::Result<Box<dyn ReadSeek>> {
+        Ok(Box::new(std::fs::File::open(&self.0)?))
+    }
+
+    fn open_sidecar(&self, suffix: &str) -> Option<io::Result<Box<dyn ReadSeek>>> {
+        let appended = || {
+            let mut name = self.0.clone().into_os_string();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let path = [self.0.with_extension(suffix.trim_start_matches('.')), appended()]
+            .into_iter()
+            .find(|path| *path != self.0 && path.is_file())?;
+        Some(std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn ReadSeek>))
+    }
+
+    fn stat(&self) -> io::Result<FileStat> {
+        std::fs::metadata(&self.0).map(|metadata| file_stat(&metadata))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touch(folder: &Path, names: &[&str]) {
+        for name in names {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().expect("has a parent")).expect("folder");
+            std::fs::write(path, b"x").expect("file");
+        }
+    }
+
+    fn walk(folder: &Path, options: FolderOptions) -> (Vec<String>, WalkReport) {
+        let root = Root { name: "r".into(), folder: folder.to_path_buf(), single_file: None };
+        let source = FolderSource::new(vec![root], options).expect("globs");
+        let mut walk = source.walk();
+        let paths = walk.by_ref().map(|image| image.id.path).collect();
+        (paths, walk.report())
+    }
+
+    #[test]
+    fn images_come_in_a_stable_order_without_bookkeeping_and_hidden_files() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        touch(dir.path(), &["b.png", "a/2.JPG", "a/10.jpg", "@eaDir/b.png", ".hid/x.png", ".h.png", "n.txt", "out/q.png"]);
+        let options = FolderOptions { skip_folders: vec![dir.path().join("out")], ..FolderOptions::default() };
+        let (paths, report) = walk(dir.path(), options);
+        assert_eq!(paths, ["a/10.jpg", "a/2.JPG", "b.png"]);
+        assert_eq!((report.found, report.complete_roots.len()), (3, 1));
+        let (paths, _) = walk(dir.path(), FolderOptions { hidden: true, ..FolderOptions::default() });
+        assert_eq!(paths, [".h.png", ".hid/x.png", "a/10.jpg", "a/2.JPG", "b.png", "out/q.png"]);
+    }
+
+    #[test]
+    fn globs_choose_and_leave_out() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        touch(dir.path(), &["a/1.png", "b/1.png", "b/2.png"]);
+        let options =
+            FolderOptions { include: vec!["b/**".into()], exclude: vec!["**/2.png".into()], ..FolderOptions::default() };
+        assert_eq!(walk(dir.path(), options).0, ["b/1.png"]);
+    }
+
+    #[test]
+    fn links_are_followed_only_when_asked_and_loops_are_noticed() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        touch(dir.path(), &["a/1.png"]);
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("a/loop")).expect("link");
+        std::os::unix::fs::symlink(dir.path().join("a/1.png"), dir.path().join("a/2.png")).expect("link");
+        let (paths, report) = walk(dir.path(), FolderOptions::default());
+        assert_eq!((paths, report.links_passed_over), (vec!["a/1.png".to_owned()], 2));
+        let (paths, report) = walk(dir.path(), FolderOptions { follow_links: true, ..FolderOptions::default() });
+        assert_eq!(paths, ["a/1.png", "a/2.png"]);
+        assert_eq!((report.loops, report.complete_roots.len()), (1, 1), "{report:?}");
+    }
+
+    #[test]
+    fn a_missing_root_is_an_error_and_not_complete() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let (paths, report) = walk(&dir.path().join("missing"), FolderOptions::default());
+        assert!(paths.is_empty() && report.complete_roots.is_empty() && !report.errors.is_empty());
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_stay_apart() {
+        use std::os::unix::ffi::OsStrExt;
+        let name = |bytes: &[u8]| path_text(Path::new(std::ffi::OsStr::from_bytes(bytes)));
+        assert_eq!(name(b"a\xff.png"), "a\\xFF.png");
+        assert_ne!(name(b"a\xff.png"), name(b"a\xfe.png"));
+    }
+
+    #[test]
+    fn roots_are_named_as_typed_or_by_name() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        touch(dir.path(), &["x/1.png"]);
+        let typed = format!("{}/x/", dir.path().display());
+        let root = Root::parse(&typed).expect("root");
+        assert_eq!(&*root.name, typed.trim_end_matches('/'));
+        let root = Root::parse(&format!("photos={}/y/../x", dir.path().display())).expect("root");
+        assert_eq!((&*root.name, root.folder), ("photos", dir.path().join("x")));
+        let root = Root::parse(&format!("{}/x/1.png", dir.path().display())).expect("root");
+        assert!(root.single_file.is_some());
+        assert_eq!(root.folder, dir.path().join("x"));
+    }
+}

@@ -1,0 +1,14 @@
+//! The one integration test binary: a module a subject, each running the real program.
+
+/// Starting the program and reading what it says.
+mod support;
+/// Help, completions, usage errors, exit statuses.
+mod command_line;
+/// Stages do not import each other.
+mod layering;
+/// Whole runs without a model.
+mod metadata_run;
+/// Whole runs with the embedded models (they skip where no ONNX Runtime is found).
+mod demo_run;
+/// What the README promises.
+mod readme;
