@@ -31,6 +31,8 @@ pub enum Command {
     Models(ModelsArgs),
     /// Checks a dataset: footers, counts, duplicate rows, one schema
     Verify(DatasetArgs),
+    /// Merges small parts of a dataset
+    Compact(DatasetArgs),
     /// Prints a completion script for a shell
     Completions {
         /// The shell.
@@ -111,12 +113,15 @@ pub struct RunArgs {
     /// Type of embeddings: f16 or f32
     #[arg(long, value_enum)]
     pub embedding: Option<EmbeddingType>,
-    /// Retry failed rows whose file has not changed, all or of these kinds
-    #[arg(long, value_name = "KIND", num_args = 0.., value_delimiter = ',')]
-    pub retry_failed: Option<Vec<String>>,
+    /// Retry failed rows whose file has not changed: all, or those of one kind
+    #[arg(long, value_name = "KIND", num_args = 0..=1, require_equals = true)]
+    pub retry_failed: Option<Option<String>>,
     /// Accept that many or all images of a root are gone
     #[arg(long)]
     pub allow_gone: bool,
+    /// Accept that columns of models which the plan does not name leave the dataset
+    #[arg(long)]
+    pub drop_labels: bool,
     /// Exit 3 when more inputs failed: a number or a share such as 5%
     #[arg(long, value_name = "N|N%", env = "LABELMILL_MAX_FAILED")]
     pub max_failed: Option<String>,

@@ -34,6 +34,8 @@ pub struct StageClock {
     pub write: Stopwatch,
     /// The writer waiting for rows.
     pub waiting_for_rows: Stopwatch,
+    /// Images that took the labels of an equal file instead of running the models.
+    pub copied: AtomicU64,
 }
 
 impl StageClock {

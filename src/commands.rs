@@ -1,10 +1,12 @@
 //! `run`, `plan`, `models`, `verify`, `compact`: the glue between the command line and the rest.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use crate::cli::DatasetArgs;
 use crate::exit::ExitStatus;
-use crate::write::{self, OpenError};
+use crate::progress::human_bytes;
+use crate::write::{self, OpenError, RealFs, WriteOptions};
 
 mod models;
 mod run;
@@ -25,3 +27,17 @@ pub fn verify(args: &DatasetArgs, out: &mut dyn Write) -> anyhow::Result<ExitSta
     Ok(if report.problems.is_empty() { ExitStatus::Done } else { ExitStatus::Failed })
 }
 
+/// `labelmill compact OUT`
+pub fn compact(args: &DatasetArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
+    let report = write::compact(&args.out, &WriteOptions::default(), Arc::new(RealFs))?;
+    writeln!(
+        out,
+        "{} parts became {}: {} rows, {} before, {} after",
+        report.parts_before,
+        report.parts_after,
+        report.rows,
+        human_bytes(report.bytes_before),
+        human_bytes(report.bytes_after)
+    )?;
+    Ok(ExitStatus::Done)
+}

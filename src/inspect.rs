@@ -55,6 +55,7 @@ pub fn inspect(args: &InspectArgs, out: &mut dyn Write) -> anyhow::Result<()> {
         },
         keep_raw: true,
         hash: false,
+        twins: None,
     };
     let mut writer = Writer { args, out, is_first: true };
     writer.header()?;

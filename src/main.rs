@@ -38,6 +38,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitStatus> {
         Command::Doctor(args) => doctor::doctor(args, &mut out),
         Command::Models(args) => commands::models(args, &mut out),
         Command::Verify(args) => commands::verify(args, &mut out),
+        Command::Compact(args) => commands::compact(args, &mut out),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "labelmill", &mut out);
             Ok(ExitStatus::Done)

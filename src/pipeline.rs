@@ -20,7 +20,6 @@ mod reorder;
 pub use labeling::Device;
 
 use crate::clock::StageClock;
-use crate::label::LabelError;
 use crate::prepare::PrepareOptions;
 use crate::progress::Progress;
 use crate::record::{ImageBatch, LabeledBatch, WorkItem};
@@ -87,7 +86,7 @@ pub fn run(run: Run<'_>, report: &mut RunReport) -> anyhow::Result<WriteReport> 
         drop((batches, to_writer));
         let written = write_batches(sink, labeled, &clock, stop, progress, report);
         feeding.join().expect("the feeding thread does not panic");
-        let labeling: Result<Vec<()>, LabelError> =
+        let labeling: anyhow::Result<Vec<()>> =
             labeling.into_iter().map(|thread| thread.join().expect("a label thread does not panic")).collect();
         (labeling, written)
     });
@@ -104,7 +103,7 @@ fn label_batches(
     to_writer: Sender<LabeledBatch>,
     clock: &StageClock,
     stop: &Stop,
-) -> Result<(), LabelError> {
+) -> anyhow::Result<()> {
     loop {
         let waiting = Instant::now();
         let Ok(batch) = batches.recv() else { return Ok(()) };

@@ -14,6 +14,7 @@ use crate::metadata::ReadOptions;
 use crate::prepare::{PrepareOptions, StealthSearch};
 use crate::record::{ErrorKind, Geometry};
 use crate::source::{FolderOptions, FolderSource, Root};
+use crate::write::{Permission, ReconcileOptions, RetryFailed};
 
 /// Everything a run needs to know, resolved and checked.
 #[derive(Debug, Clone)]
@@ -34,10 +35,8 @@ pub struct RunPlan {
     pub max_duration: Option<Duration>,
     /// Stop after this many images.
     pub max_images: Option<u64>,
-    /// Failed rows that are tried again although their file has not changed.
-    pub retry_failed: RetryFailed,
-    /// Accept that many images are gone.
-    pub allow_gone: bool,
+    /// Which failed rows are tried again, and which guards are passed.
+    pub reconcile: ReconcileOptions,
     /// Prometheus textfile.
     pub metrics_textfile: Option<PathBuf>,
 }
@@ -57,28 +56,6 @@ impl FailedLimit {
         match self {
             Self::Count(count) => failed > count,
             Self::Share(share) => failed as f64 > share * found as f64,
-        }
-    }
-}
-
-/// Which failed rows are tried again although their file has not changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RetryFailed {
-    /// None.
-    No,
-    /// All.
-    All,
-    /// Those of these kinds.
-    Kinds(Vec<ErrorKind>),
-}
-
-impl RetryFailed {
-    /// Whether a row that failed with `kind` is tried again.
-    pub fn wants(&self, kind: ErrorKind) -> bool {
-        match self {
-            Self::No => false,
-            Self::All => true,
-            Self::Kinds(kinds) => kinds.contains(&kind),
         }
     }
 }
@@ -105,6 +82,7 @@ impl RunPlan {
             embedding,
             retry_failed,
             allow_gone,
+            drop_labels,
             max_failed,
             max_duration,
             max_images,
@@ -131,6 +109,12 @@ impl RunPlan {
         let roots = parse_roots(paths)?;
         let out = resolve_out(out.as_ref(), &roots)?;
         check(&effective)?;
+        let reconcile = ReconcileOptions {
+            retry_failed: parse_retry(retry_failed.as_ref())?,
+            max_gone: effective.output.max_gone,
+            allow_gone: permission(*allow_gone),
+            allow_dropped_labels: permission(*drop_labels),
+        };
         Ok(Self {
             roots,
             out,
@@ -140,8 +124,7 @@ impl RunPlan {
             onnxruntime: onnxruntime.clone(),
             config_folder: config.as_ref().and_then(|path| path.parent()).map(PathBuf::from),
             max_images: *max_images,
-            retry_failed: parse_retry(retry_failed.as_deref())?,
-            allow_gone: *allow_gone,
+            reconcile,
             metrics_textfile: metrics_textfile.clone(),
         })
     }
@@ -187,6 +170,7 @@ impl RunPlan {
             },
             keep_raw: metadata.keep_raw,
             hash: metadata.hash,
+            twins: None,
         }
     }
 
@@ -329,22 +313,24 @@ fn parse_duration(text: &str) -> anyhow::Result<Option<Duration>> {
     if number.is_empty() { Ok(Some(Duration::from_secs(secs))) } else { Err(wrong()) }
 }
 
-fn parse_retry(kinds: Option<&[String]>) -> anyhow::Result<RetryFailed> {
-    let Some(kinds) = kinds else { return Ok(RetryFailed::No) };
-    if kinds.is_empty() {
-        return Ok(RetryFailed::All);
-    }
+/// `--retry-failed` alone, or with one kind.
+fn parse_retry(typed: Option<&Option<String>>) -> anyhow::Result<RetryFailed> {
+    let name = match typed {
+        None => return Ok(RetryFailed::No),
+        Some(None) => return Ok(RetryFailed::All),
+        Some(Some(name)) => name,
+    };
     let names = || ErrorKind::ALL.into_iter().map(ErrorKind::as_str);
-    let mut wanted = Vec::new();
-    for name in kinds {
-        let Some(kind) = ErrorKind::ALL.into_iter().find(|kind| kind.as_str() == name) else {
-            let hint = nearest(name, names()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            let all: Vec<&str> = names().collect();
-            return Err(UsageError::new(format!("--retry-failed {name}: no such kind{hint} (kinds: {})", all.join(", "))));
-        };
-        wanted.push(kind);
+    if let Some(kind) = ErrorKind::ALL.into_iter().find(|kind| kind.as_str() == name) {
+        return Ok(RetryFailed::Kind(kind));
     }
-    Ok(RetryFailed::Kinds(wanted))
+    let hint = nearest(name, names()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    let all: Vec<&str> = names().collect();
+    Err(UsageError::new(format!("--retry-failed={name}: no such kind{hint} (kinds: {})", all.join(", "))))
+}
+
+fn permission(granted: bool) -> Permission {
+    if granted { Permission::Granted } else { Permission::Refused }
 }
 
 #[cfg(test)]
@@ -384,6 +370,6 @@ mod tests {
         assert_eq!(parse_duration("1h30m").expect("time"), Some(Duration::from_secs(5400)));
         assert!(parse_duration("5").is_err() && parse_duration("m").is_err());
         assert!(FailedLimit::Share(0.5).is_exceeded(6, 10) && !FailedLimit::Count(6).is_exceeded(6, 10));
-        assert!(parse_retry(Some(&["trunctaed".into()])).expect_err("kind").to_string().contains("truncated"));
+        assert!(parse_retry(Some(&Some("trunctaed".into()))).expect_err("kind").to_string().contains("truncated"));
     }
 }

@@ -3,17 +3,20 @@
 
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::clock::StageClock;
 use crate::decode::{self, DecodeOptions};
 use crate::metadata::{self, ReadOptions, SidecarKind};
 use crate::record::{
-    DecodedImage, ErrorKind, Failure, Geometry, GroupSet, ImageRecord, MetadataStatus, Picture, RawMetadata, WorkItem,
+    DecodedImage, ErrorKind, Failure, Geometry, GroupSet, ImageRecord, MetadataStatus, Picture, RawMetadata, Twins,
+    WorkItem,
 };
 
 /// What the plan wants of every image before the models.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PrepareOptions {
     /// The distinct geometries of the plan's models.
     pub geometries: Vec<Geometry>,
@@ -33,6 +36,8 @@ pub struct PrepareOptions {
     pub keep_raw: bool,
     /// Read the file whole for its hash although nothing else needs it.
     pub hash: bool,
+    /// Knows which bytes have been labeled already.
+    pub twins: Option<Arc<dyn Twins>>,
 }
 
 /// When pixels are searched for stealth metadata.
@@ -58,7 +63,7 @@ pub fn prepare_image(item: &WorkItem, options: &PrepareOptions, clock: &StageClo
             .unwrap_or_else(|| "a decoder panicked".to_owned());
         let mut record = empty_record(item);
         record.failure = Some(Failure::new(ErrorKind::Panic, message));
-        DecodedImage { record, squares: Vec::new() }
+        DecodedImage { record, twin: None, squares: Vec::new() }
     })
 }
 
@@ -75,7 +80,7 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
         Ok(read) => read,
         Err(failure) => {
             record.failure = Some(failure);
-            return DecodedImage { record, squares: Vec::new() };
+            return DecodedImage { record, twin: None, squares: Vec::new() };
         }
     };
     if options.sidecars {
@@ -84,6 +89,12 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
     record.recovered = metadata::interpret::interpret(&raw);
     record.facts = raw.facts.clone();
 
+    let twin = match (&options.twins, &record.blake3) {
+        (Some(twins), Some(blake3)) if needs_pixels => twins.find(blake3, item.groups),
+        _ => None,
+    };
+    clock.copied.fetch_add(u64::from(twin.is_some()), Ordering::Relaxed);
+    let needs_pixels = needs_pixels && twin.is_none();
     let mut squares = Vec::new();
     let wants_stealth = searches_stealth(options, &raw, record.recovered.status, needs_pixels);
     if let Some(bytes) = bytes.filter(|_| needs_pixels || wants_stealth) {
@@ -104,7 +115,7 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
         clock.decode.add(decoding);
     }
     record.raw = if options.keep_raw { raw.entries } else { Vec::new() };
-    DecodedImage { record, squares }
+    DecodedImage { record, twin, squares }
 }
 
 fn empty_record(item: &WorkItem) -> ImageRecord {
@@ -131,6 +142,7 @@ fn read_image(
 ) -> Result<ReadBytes, Failure> {
     let unreadable = |error: std::io::Error| Failure::new(ErrorKind::Unreadable, error.to_string());
     let found = item.image.id.stat;
+    let mut reader = item.image.open.open().map_err(unreadable)?;
     if found.size == 0 {
         return Err(Failure::new(ErrorKind::Empty, "the file is empty (0 bytes)"));
     }
@@ -141,7 +153,6 @@ fn read_image(
         );
         return Err(Failure::new(ErrorKind::TooLarge, message));
     }
-    let mut reader = item.image.open.open().map_err(unreadable)?;
     let (raw, bytes) = if whole {
         let mut bytes = Vec::with_capacity(found.size as usize);
         // One byte more than found tells that the file has grown, without reading on for ever.

@@ -157,12 +157,32 @@ pub struct ImageRecord {
     pub raw: Vec<RawEntry>,
 }
 
+/// A committed row whose file has the same bytes, so that its labels hold here too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Twin {
+    /// Index of the part in the ledger.
+    pub part: u32,
+    /// Row in that part.
+    pub row: u32,
+}
+
+/// Finds twins and reads their labels.
+pub trait Twins: Send + Sync {
+    /// A row made of the same bytes in which every group of `groups` is current.
+    fn find(&self, blake3: &str, groups: GroupSet) -> Option<Twin>;
+
+    /// The columns of the labelers in `groups`, a row for each of `twins`.
+    fn labels(&self, twins: &[Twin], groups: GroupSet) -> anyhow::Result<Vec<LabelColumn>>;
+}
+
 /// One image after decoding: its record, and a square of pixels for each geometry of the plan
 /// (RGB, HWC, 8 bits); none where the picture failed or the plan has no model.
 #[derive(Debug)]
 pub struct DecodedImage {
     /// The row so far.
     pub record: ImageRecord,
+    /// The row whose labels are taken instead of running the models.
+    pub twin: Option<Twin>,
     /// One buffer a geometry of the plan, `size * size * 3` bytes each; empty where it failed.
     pub squares: Vec<Vec<u8>>,
 }

@@ -11,7 +11,7 @@ use crate::clock::StageClock;
 use crate::stop::StopReason;
 use crate::progress::{human_bytes, human_duration};
 use crate::record::{ImageRecord, MetadataStatus};
-use crate::write::WriteReport;
+use crate::write::{Changes, WriteReport};
 
 /// Slowest images that a summary names.
 const SLOWEST_KEPT: usize = 10;
@@ -55,10 +55,12 @@ pub struct RunReport {
     pub new: u64,
     /// Images whose file changed.
     pub changed: u64,
+    /// Failed rows that were tried again.
+    pub retried: u64,
     /// Images with column groups to make anew.
     pub stale: u64,
-    /// Why, by reason.
-    pub stale_reasons: BTreeMap<String, u64>,
+    /// Which, and why.
+    pub stale_groups: BTreeMap<String, u64>,
     /// Rows that left the dataset because their file is gone.
     pub gone: u64,
     /// Rows whose labels were copied from an equal file (BLAKE3).
@@ -116,6 +118,20 @@ impl RunReport {
         self.complete = self.ended_by.is_none();
     }
 
+    /// Takes over what the walk and the ledger say is to be done.
+    pub fn take_changes(&mut self, changes: &Changes) {
+        let counts = changes.counts;
+        self.found = counts.found;
+        self.new = counts.new;
+        self.changed = counts.changed;
+        self.retried = counts.retried;
+        self.stale = counts.stale;
+        self.reused = counts.unchanged;
+        for group in &changes.stale_groups {
+            *self.stale_groups.entry(format!("{} ({:?})", group.group, group.reason).to_lowercase()).or_default() += group.rows;
+        }
+    }
+
     /// Takes over what the writer did.
     pub fn take_written(&mut self, written: &WriteReport, rows_before: u64) {
         self.parts_written = written.parts_added + written.parts_rewritten;
@@ -155,6 +171,7 @@ impl RunReport {
 
     /// Takes over the stages' times.
     pub fn take_clock(&mut self, clock: &StageClock) {
+        self.copied = clock.copied.load(std::sync::atomic::Ordering::Relaxed);
         for (stage, watch) in clock.stages() {
             self.stage_secs.insert(stage, watch.total().as_secs_f64());
         }

@@ -7,7 +7,7 @@ use crate::record::SourceImage;
 
 mod folder;
 
-pub use folder::{FolderOptions, FolderSource, Root, is_bookkeeping_name, lexical_absolute, path_text};
+pub use folder::{FolderOptions, FolderSource, Root, is_bookkeeping_name, lexical_absolute, path_of_text, path_text};
 
 /// Anything that images come from: folders now; lists, tars, Parquet and object stores later.
 pub trait Source: Send + Sync {
@@ -16,6 +16,10 @@ pub trait Source: Send + Sync {
 
     /// The roots, by name.
     fn roots(&self) -> Vec<Arc<str>>;
+
+    /// The image that an earlier walk found at `path` under `root`, as it is now; none where the
+    /// root is not of this source.
+    fn locate(&self, root: &str, path: &str) -> Option<SourceImage>;
 }
 
 /// One pass over a source.

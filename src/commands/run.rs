@@ -10,14 +10,16 @@ use super::models::{Labelers, load_labelers};
 use crate::cli::{MessageArgs, RunArgs};
 use crate::config::PRESETS;
 use crate::exit::ExitStatus;
+use crate::metrics;
 use crate::pipeline::{self, Device, Run, RunOptions};
 use crate::plan::RunPlan;
+use crate::prepare::PrepareOptions;
 use crate::progress::{self, Progress};
-use crate::record::{Destination, GroupSet, WorkItem};
+use crate::record::{Destination, GroupSet, LabelColumn, Twin, Twins, WorkItem};
 use crate::report::RunReport;
-use crate::source::{Source, Walk};
+use crate::source::Source;
 use crate::stop::{Stop, StopReason};
-use crate::write::{ColumnGroup, Dataset, DatasetSpec, RealFs, WriteOptions};
+use crate::write::{Changes, ColumnGroup, Dataset, DatasetSpec, RealFs, RowAt, WriteOptions};
 
 /// Raised by hand when the metadata stage gives other values for the same bytes; rows made by
 /// another version are stale.
@@ -35,10 +37,14 @@ pub fn run(args: &RunArgs, messages: &MessageArgs) -> anyhow::Result<ExitStatus>
     let labelers = load_labelers(&plan, progress.as_ref())?;
     labelers.describe(&mut report);
     let dataset = Dataset::open(&plan.out, dataset_spec(&plan, &labelers), Arc::new(RealFs))?;
-    let outcome = label(&plan, labelers, &dataset, &stop, progress.as_ref(), &mut report);
+    let bookkeeping = dataset.bookkeeping_dir();
+    let outcome = label(&plan, labelers, dataset, &stop, progress.as_ref(), &mut report);
     progress.finish();
     report.end(started, stop.reason());
-    report.write_json(&dataset.bookkeeping_dir()).context("writing run-summary.json")?;
+    report.write_json(&bookkeeping).context("writing run-summary.json")?;
+    if let Some(path) = &plan.metrics_textfile {
+        metrics::write_textfile(&report, path).with_context(|| format!("writing {}", path.display()))?;
+    }
     outcome?;
     for line in report.closing_lines().into_iter().chain(next_steps(&plan, &report)) {
         eprintln!("{line}");
@@ -46,34 +52,98 @@ pub fn run(args: &RunArgs, messages: &MessageArgs) -> anyhow::Result<ExitStatus>
     Ok(status(&plan, &report, &stop))
 }
 
-/// Everything between opening the dataset and the summary.
+/// Everything between opening the dataset and the summary: what is to be done, and doing it.
 fn label(
     plan: &RunPlan,
     labelers: Labelers,
-    dataset: &Dataset,
+    mut dataset: Dataset,
     stop: &Stop,
     progress: &dyn Progress,
     report: &mut RunReport,
 ) -> anyhow::Result<()> {
     let source = plan.source()?;
+    let rows_before = dataset.ledger().len() as u64;
+    let changes = survey(plan, &source, &mut dataset, report)?;
+    progress.start(report.found - report.reused);
+
+    let sink = Box::new(dataset.sink(&changes)?);
+    let dataset = Arc::new(dataset);
+    let twins: Option<Arc<dyn Twins>> =
+        (labelers.count() > 0 && rows_before > 0).then(|| Arc::new(Known(dataset.clone())) as _);
+    let limit = plan.max_images.unwrap_or(u64::MAX) as usize;
+    let work = Box::new(work(&source, &dataset, &changes, GroupSet::all(labelers.count()), stop).take(limit));
+    let prepare = PrepareOptions { twins: twins.clone(), ..plan.prepare(labelers.geometries()) };
+    let devices = vec![Device::new(labelers.labelers, &prepare.geometries, twins)];
+    let options = RunOptions { images_per_batch: plan.config.run.batch, threads: plan.threads() };
+    let written = pipeline::run(Run { work, prepare, devices, sink, options, stop, progress }, report)?;
+    report.take_written(&written, rows_before);
+    Ok(())
+}
+
+/// The first walk: what is new, changed, stale and gone. Stops a run that would lose rows before
+/// anything is written.
+fn survey(
+    plan: &RunPlan,
+    source: &dyn Source,
+    dataset: &mut Dataset,
+    report: &mut RunReport,
+) -> anyhow::Result<Changes> {
+    let mut reconciler = dataset.reconcile(plan.reconcile);
     let mut walk = source.walk();
-    report.found = walk.by_ref().count() as u64;
+    walk.by_ref().for_each(|image| reconciler.observe(&image.id));
     let walked = walk.report();
+    if walked.found == 0 && !walked.errors.is_empty() {
+        anyhow::bail!("nothing could be looked at: {}", walked.errors.join("; "));
+    }
+    // A run that is limited does not see its work through, so it makes nothing gone.
+    let complete = if plan.max_images.is_some() { &[][..] } else { &walked.complete_roots };
+    let changes = reconciler.finish(complete)?;
+    report.take_changes(&changes);
     report.walk_errors = walked.errors;
     report.links_passed_over = walked.links_passed_over;
-    progress.start(report.found);
+    Ok(changes)
+}
 
-    let groups = GroupSet::all(labelers.count());
-    let limit = plan.max_images.unwrap_or(u64::MAX) as usize;
-    let work = source.walk().take(limit).map(move |image| WorkItem { image, destination: Destination::Append, groups });
-    let prepare = plan.prepare(labelers.geometries());
-    let devices = vec![Device::new(labelers.labelers, &prepare.geometries)];
-    let options = RunOptions { images_per_batch: plan.config.run.batch, threads: plan.threads() };
-    let sink = Box::new(dataset.sink());
-    let run = Run { work: Box::new(work), prepare, devices, sink, options, stop, progress };
-    let written = pipeline::run(run, report)?;
-    report.take_written(&written, dataset.rows());
-    Ok(())
+/// The second walk's new images, then the committed rows that are made anew, part by part.
+fn work<'a>(
+    source: &'a dyn Source,
+    dataset: &'a Dataset,
+    changes: &Changes,
+    everything: GroupSet,
+    stop: &'a Stop,
+) -> impl Iterator<Item = WorkItem> + Send + 'a {
+    let new = source
+        .walk()
+        .filter(|image| dataset.ledger().find(&image.id).is_none())
+        .map(move |image| WorkItem { image, destination: Destination::Append, groups: everything });
+    let anew = dataset.replacements(changes).map_while(|replacement| {
+        replacement
+            .inspect_err(|error| {
+                tracing::error!("{error}");
+                stop.fail();
+            })
+            .ok()
+    });
+    let anew = anew.filter_map(|row| {
+        let image = source.locate(&row.root, &row.path)?;
+        Some(WorkItem { image, destination: row.destination, groups: row.groups })
+    });
+    new.chain(anew)
+}
+
+/// The rows that are committed already, asked for labels of equal files.
+struct Known(Arc<Dataset>);
+
+impl Twins for Known {
+    fn find(&self, blake3: &str, groups: GroupSet) -> Option<Twin> {
+        let at = self.0.ledger().find_by_blake3(blake3)?;
+        self.0.current_groups(at).contains(groups).then_some(Twin { part: at.part, row: at.row })
+    }
+
+    fn labels(&self, twins: &[Twin], groups: GroupSet) -> anyhow::Result<Vec<LabelColumn>> {
+        let rows: Vec<RowAt> = twins.iter().map(|twin| RowAt { part: twin.part, row: twin.row }).collect();
+        Ok(self.0.labels(&rows, groups)?)
+    }
 }
 
 /// What the dataset holds under this plan.
@@ -127,14 +197,27 @@ fn next_steps(plan: &RunPlan, report: &RunReport) -> Vec<String> {
     lines
 }
 
-/// `labelmill plan`: the resolved plan and what it would do, without writing.
+/// `labelmill plan`: what `run` would do, and the resolved configuration; nothing is written.
 pub fn plan(args: &RunArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let plan = RunPlan::resolve(args)?;
     let source = plan.source()?;
-    let mut walk = source.walk();
-    let found = walk.by_ref().count();
-    writeln!(out, "# {found} images found, {found} new")?;
-    for error in walk.report().errors {
+    let labelers = load_labelers(&plan, &progress::Hidden)?;
+    let mut report = RunReport::begin(&plan.out, &plan.root_names());
+    if plan.out.is_dir() {
+        let mut dataset = Dataset::open(&plan.out, dataset_spec(&plan, &labelers), Arc::new(RealFs))?;
+        let changes = survey(&plan, &source, &mut dataset, &mut report)?;
+        report.gone = changes.counts.gone;
+    } else {
+        report.found = source.walk().count() as u64;
+        report.new = report.found;
+    }
+    let RunReport { found, new, changed, retried, stale, reused, gone, .. } = &report;
+    writeln!(out, "# found {found}: {new} new, {changed} changed, {retried} retried, {stale} stale, {reused} unchanged")?;
+    writeln!(out, "# gone {gone}")?;
+    for (group, rows) in &report.stale_groups {
+        writeln!(out, "# stale: {rows} rows, {group}")?;
+    }
+    for error in &report.walk_errors {
         writeln!(out, "# not seen: {error}")?;
     }
     writeln!(out, "# dataset: {}", plan.out.display())?;

@@ -1,11 +1,17 @@
 //! One device with its labelers: a batch of squares in, the labelers' columns out.
 
-use crate::label::{LabelError, Labeler};
-use crate::record::{DecodedImage, Geometry, GroupSet, ImageBatch, ImageRecord, LabelColumn, LabeledBatch};
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::label::Labeler;
+use crate::record::{DecodedImage, Geometry, GroupSet, ImageBatch, LabelColumn, LabeledBatch, Twin, Twins};
 
 /// A device's labelers, in the plan's order.
 pub struct Device {
     labelers: Vec<Placed>,
+    /// Reads the labels of files that are there under another name.
+    twins: Option<Arc<dyn Twins>>,
 }
 
 struct Placed {
@@ -16,7 +22,7 @@ struct Placed {
 
 impl Device {
     /// A device whose labelers find their squares in the order of `geometries`.
-    pub fn new(labelers: Vec<Box<dyn Labeler>>, geometries: &[Geometry]) -> Self {
+    pub fn new(labelers: Vec<Box<dyn Labeler>>, geometries: &[Geometry], twins: Option<Arc<dyn Twins>>) -> Self {
         let labelers = labelers
             .into_iter()
             .map(|labeler| {
@@ -28,14 +34,18 @@ impl Device {
                 Placed { labeler, square }
             })
             .collect();
-        Self { labelers }
+        Self { labelers, twins }
     }
 
     /// Runs every labeler that the batch asks for. A picture that a model fails on is a failed row.
-    pub fn label(&mut self, batch: ImageBatch) -> Result<LabeledBatch, LabelError> {
+    pub fn label(&mut self, batch: ImageBatch) -> anyhow::Result<LabeledBatch> {
         let ImageBatch { number, groups, images } = batch;
-        let (mut records, squares): (Vec<ImageRecord>, Vec<Vec<Vec<u8>>>) =
-            images.into_iter().map(|DecodedImage { record, squares }| (record, squares)).unzip();
+        let (mut records, mut squares, mut twins) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, DecodedImage { record, twin, squares: of_image }) in images.into_iter().enumerate() {
+            records.push(record);
+            squares.push(of_image);
+            twins.extend(twin.map(|twin| (row, twin)));
+        }
         let mut columns: Vec<LabelColumn> = Vec::new();
         for (index, placed) in self.labelers.iter_mut().enumerate() {
             if !groups.contains(GroupSet::labeler(index)) {
@@ -49,6 +59,33 @@ impl Device {
                 records[row].failure.get_or_insert(failure);
             }
         }
+        if let (Some(known), false) = (&self.twins, twins.is_empty()) {
+            columns = take_over(columns, &twins, groups, known.as_ref())?;
+        }
         Ok(LabeledBatch { number, groups, records, columns })
     }
+}
+
+/// Puts the labels of equal files, made under another name, where the models gave none.
+fn take_over(
+    columns: Vec<LabelColumn>,
+    twins: &[(usize, Twin)],
+    groups: GroupSet,
+    known: &dyn Twins,
+) -> anyhow::Result<Vec<LabelColumn>> {
+    let wanted: Vec<Twin> = twins.iter().map(|(_, twin)| *twin).collect();
+    let copies = known.labels(&wanted, groups)?;
+    columns
+        .into_iter()
+        .map(|(field, made)| {
+            let copy = copies.iter().find(|(name, _)| name.name() == field.name());
+            let (_, copy) = copy.with_context(|| format!("the dataset has no column {}", field.name()))?;
+            let copy = arrow::compute::cast(copy, made.data_type())?;
+            let mut from: Vec<(usize, usize)> = (0..made.len()).map(|row| (0, row)).collect();
+            for (index, (row, _)) in twins.iter().enumerate() {
+                from[*row] = (1, index);
+            }
+            Ok((field, arrow::compute::interleave(&[&made, &copy], &from)?))
+        })
+        .collect()
 }

@@ -179,6 +179,18 @@ impl Source for FolderSource {
     fn roots(&self) -> Vec<Arc<str>> {
         self.roots.iter().map(|root| root.name.clone()).collect()
     }
+
+    fn locate(&self, root: &str, path: &str) -> Option<SourceImage> {
+        let root = self.roots.iter().find(|known| *known.name == *root)?;
+        let file = root.folder.join(path_of_text(path));
+        // A file that has vanished since the walk is found out when it is opened.
+        let stat = std::fs::metadata(&file).map_or(FileStat { size: 0, modified_at: 0 }, |found| file_stat(&found));
+        Some(SourceImage {
+            sequence: 0,
+            id: ImageId { uri: path_text(&file), root: root.name.clone(), path: path.to_owned(), stat },
+            open: Arc::new(LocalFile(file)),
+        })
+    }
 }
 
 type Entries<'a> = Box<dyn Iterator<Item = walkdir::Result<DirEntry>> + Send + 'a>;
@@ -305,17 +317,40 @@ impl Walk for FolderWalk<'_> {
     }
 }
 
-/// A path as text that is never ambiguous: bytes that are not UTF-8 become `\xNN`.
+/// A path as text that is never ambiguous: bytes that are not UTF-8 become `\xNN`, and a name that
+/// already holds `\x` has that backslash written as `\x5C`.
 pub fn path_text(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let mut text = String::new();
     for chunk in path.as_os_str().as_bytes().utf8_chunks() {
-        text.push_str(chunk.valid());
+        text.push_str(&chunk.valid().replace("\\x", "\\x5Cx"));
         for byte in chunk.invalid() {
             text.push_str(&format!("\\x{byte:02X}"));
         }
     }
     text
+}
+
+/// The path that [`path_text`] wrote as `text`.
+pub fn path_of_text(text: &str) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\\x") {
+        bytes.extend_from_slice(before.as_bytes());
+        match after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.extend_from_slice(b"\\x");
+                rest = after;
+            }
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    PathBuf::from(std::ffi::OsString::from_vec(bytes))
 }
 
 fn file_stat(metadata: &std::fs::Metadata) -> FileStat {
@@ -418,6 +453,10 @@ mod tests {
         let name = |bytes: &[u8]| path_text(Path::new(std::ffi::OsStr::from_bytes(bytes)));
         assert_eq!(name(b"a\xff.png"), "a\\xFF.png");
         assert_ne!(name(b"a\xff.png"), name(b"a\xfe.png"));
+        assert_ne!(name(b"a\xff.png"), name(b"a\\xFF.png"));
+        for bytes in [&b"a\xff\xfe.png"[..], b"a\\xFF.png", b"plain.png", b"a\\x", "\u{e4}\\xZZ".as_bytes()] {
+            assert_eq!(path_of_text(&name(bytes)).as_os_str().as_bytes(), bytes);
+        }
     }
 
     #[test]

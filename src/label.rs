@@ -1,0 +1,170 @@
+//! The label stage: squares of pixels in, named Arrow columns out. A labeler knows its model's
+//! manifest and graph; it knows nothing of files, rows before it, or the writer.
+
+use std::path::PathBuf;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::FieldRef;
+
+use crate::model::manifest::{ClassifyTable, ModelKind};
+use crate::model::session::{CpuFallback, Precision};
+use crate::model::{Device, Model, ModelError, Runtime};
+use crate::record::{Failure, Geometry};
+
+mod batch;
+mod classify;
+mod clip;
+mod columns;
+mod tagger;
+mod text;
+
+pub use clip::ClipLabeler;
+pub use tagger::TaggerLabeler;
+pub use text::TextTower;
+
+/// Makes columns from pictures with one model.
+pub trait Labeler: Send {
+    /// The model's name.
+    fn name(&self) -> &str;
+
+    /// The columns it makes, in the order of [`Labels::columns`].
+    fn fields(&self) -> Vec<FieldRef>;
+
+    /// What its values depend on: model files, preprocessing, tables and options that change
+    /// values, and a stage version raised by hand. Equal fingerprints mean equal labels.
+    fn fingerprint(&self) -> &str;
+
+    /// The square of pixels that it wants.
+    fn geometry(&self) -> Geometry;
+
+    /// Whether the model's manifest calls it a demo.
+    fn is_demo(&self) -> bool;
+
+    /// The device it runs on and why, for the summary.
+    fn device(&self) -> &str;
+
+    /// Labels pictures: one entry a row, `size * size * 3` bytes RGB HWC, or none where the
+    /// picture failed before.
+    ///
+    /// # Errors
+    /// A [`LabelError`] means that the model is broken, not a picture. A picture that the model
+    /// fails on is a row in [`Labels::failures`].
+    fn label(&mut self, squares: &[Option<&[u8]>]) -> Result<Labels, LabelError>;
+}
+
+/// What a labeler made of some pictures.
+#[derive(Debug)]
+pub struct Labels {
+    /// One array a field, each with one value a picture; null where the picture failed.
+    pub columns: Vec<ArrayRef>,
+    /// Rows that the model failed on, rising, each with why.
+    pub failures: Vec<(usize, Failure)>,
+}
+
+/// Why a run cannot go on with a model.
+#[derive(Debug, thiserror::Error)]
+pub enum LabelError {
+    /// The model cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// It fails on every picture, or on a made-up one.
+    #[error("model `{model}` fails on every picture")]
+    EveryPicture {
+        /// The model.
+        model: String,
+        /// The first failure.
+        source: ModelError,
+    },
+    /// An option that does not fit the model.
+    #[error("model `{model}`: {message}")]
+    Option {
+        /// The model.
+        model: String,
+        /// Which option, and what to write.
+        message: String,
+    },
+}
+
+/// Type of the values of `clip_embedding`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum EmbeddingType {
+    /// 16-bit floats: half the size, cosines good to three decimals.
+    #[default]
+    Float16,
+    /// 32-bit floats.
+    Float32,
+}
+
+impl EmbeddingType {
+    /// The name in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Float16 => "float16",
+            Self::Float32 => "float32",
+        }
+    }
+}
+
+/// How a model is to be run, and what of it is to be written.
+#[derive(Debug, Clone)]
+pub struct LabelerOptions {
+    /// Where it runs.
+    pub device: Device,
+    /// Pictures a run of the graph; every batch is padded to it.
+    pub batch: usize,
+    /// Threads that work on one run on the CPU.
+    pub threads: usize,
+    /// Prefix of the columns' names: `anime` makes `anime_tags`; none: the plain names.
+    pub columns: Option<String>,
+    /// Type of embeddings.
+    pub embedding: EmbeddingType,
+    /// Zero-shot tables beside the manifest's; one of the same name takes its place.
+    pub classify: Vec<ClassifyTable>,
+    /// Lowest score kept in `tags`, in place of the manifest's.
+    pub floor: Option<f32>,
+    /// Folder for built TensorRT engines.
+    pub engine_cache: Option<PathBuf>,
+    /// Arithmetic.
+    pub precision: Precision,
+    /// Nodes that the device cannot run.
+    pub cpu_fallback: CpuFallback,
+}
+
+impl Default for LabelerOptions {
+    fn default() -> Self {
+        Self {
+            device: Device::Auto,
+            batch: 16,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            columns: None,
+            embedding: EmbeddingType::default(),
+            classify: Vec::new(),
+            floor: None,
+            engine_cache: None,
+            precision: Precision::default(),
+            cpu_fallback: CpuFallback::default(),
+        }
+    }
+}
+
+/// Loads a model, checks it against its manifest, and makes its labeler.
+///
+/// # Errors
+/// Missing or changed files, a device that cannot be had, a graph that is not as the manifest
+/// says; all before the first picture.
+pub fn open(model: &Model, runtime: &dyn Runtime, options: &LabelerOptions) -> Result<Box<dyn Labeler>, LabelError> {
+    if options.batch == 0 {
+        let message = "`batch` is 0; at least 1 is wanted".to_owned();
+        return Err(LabelError::Option {
+            model: model.manifest.name.clone(),
+            message,
+        });
+    }
+    Ok(match model.manifest.kind {
+        ModelKind::Clip => Box::new(ClipLabeler::open(model, runtime, options)?),
+        ModelKind::Tagger => Box::new(TaggerLabeler::open(model, runtime, options)?),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! Batches against a stand-in runtime that counts, fails and runs out of memory on command.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::*;
+use crate::model::standin::{StandInGraph, StandInRuntime};
+use crate::model::tensor::{TensorData, TensorInfo};
+use crate::model::testing::model;
+
+const SIZE: usize = 32;
+
+type Hook = dyn Fn(usize, &[f32]) -> Result<(), ModelError> + Send + Sync;
+
+/// A tagger whose score for tag 0 is the picture's first byte over 255; `hook` sees the batch
+/// and the first value of each picture of it, and may fail.
+fn stand_in(hook: Arc<Hook>) -> StandInRuntime {
+    let info = |name: &str, shape: &[Option<usize>]| TensorInfo {
+        name: name.to_owned(),
+        element: ElementType::F32,
+        shape: shape.to_vec(),
+    };
+    let answer = Arc::new(move |inputs: &[(&str, &Tensor)], _: &str| {
+        let TensorData::F32(values) = &inputs[0].1.data else {
+            panic!("floats")
+        };
+        let batch = inputs[0].1.shape[0];
+        let firsts: Vec<f32> = values.chunks_exact(SIZE * SIZE * 3).map(|picture| picture[2]).collect();
+        hook(batch, &firsts)?;
+        let scores = firsts.iter().flat_map(|first| [first / 255.0; 15]).collect();
+        Ok(Tensor {
+            shape: vec![batch, 15],
+            data: TensorData::F32(scores),
+        })
+    });
+    let graph = StandInGraph {
+        inputs: vec![info("input", &[None, Some(SIZE), Some(SIZE), Some(3)])],
+        outputs: vec![info("output", &[None, Some(15)])],
+        wait: Duration::ZERO,
+        answer,
+    };
+    StandInRuntime::default().with_graph("tiny-wd-tagger/image.onnx", graph)
+}
+
+fn failure(memory: bool) -> ModelError {
+    let (graph, source) = ("g".to_owned(), "told to fail".into());
+    if memory {
+        ModelError::OutOfMemory { graph, source }
+    } else {
+        ModelError::Run { graph, source }
+    }
+}
+
+fn open(batch: usize, hook: Arc<Hook>) -> ImageModel {
+    let options = LabelerOptions {
+        batch,
+        ..LabelerOptions::default()
+    };
+    ImageModel::open(&model("tiny-wd-tagger"), &stand_in(hook), &options)
+        .unwrap()
+        .0
+}
+
+fn squares(firsts: &[u8]) -> Vec<Vec<u8>> {
+    firsts.iter().map(|&first| vec![first; SIZE * SIZE * 3]).collect()
+}
+
+fn encode(model: &mut ImageModel, squares: &[Vec<u8>]) -> Result<Encoded, LabelError> {
+    let squares: Vec<Option<&[u8]>> = squares.iter().map(|square| Some(square.as_slice())).collect();
+    model.encode(&squares)
+}
+
+#[test]
+fn every_run_has_the_full_batch_and_rows_keep_their_places() {
+    let batches = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&batches);
+    let mut model = open(
+        4,
+        Arc::new(move |batch, _| {
+            seen.lock().unwrap().push(batch);
+            Ok(())
+        }),
+    );
+    batches.lock().unwrap().clear();
+    let pictures = squares(&[10, 20, 30, 40, 50, 60]);
+    let given: Vec<Option<&[u8]>> = [Some(0), None, Some(1), Some(2), Some(3), Some(4), None, Some(5)]
+        .map(|i| i.map(|i: usize| pictures[i].as_slice()))
+        .to_vec();
+    let rows = model.encode(&given).unwrap();
+    assert_eq!(*batches.lock().unwrap(), [4, 4]);
+    assert!(rows.failures.is_empty());
+    let firsts: Vec<Option<f32>> = rows
+        .rows
+        .iter()
+        .map(|row| row.as_ref().map(|row| row[0] * 255.0))
+        .collect();
+    let wanted = [
+        Some(10.0),
+        None,
+        Some(20.0),
+        Some(30.0),
+        Some(40.0),
+        Some(50.0),
+        None,
+        Some(60.0),
+    ];
+    assert_eq!(firsts, wanted);
+}
+
+#[test]
+fn the_picture_at_fault_is_found_and_the_others_are_labeled() {
+    let hook = |_: usize, firsts: &[f32]| {
+        if firsts.contains(&66.0) {
+            Err(failure(false))
+        } else {
+            Ok(())
+        }
+    };
+    let mut model = open(8, Arc::new(hook));
+    let rows = encode(&mut model, &squares(&[1, 2, 66, 4, 5, 6, 7, 66, 9])).unwrap();
+    let failed: Vec<usize> = rows.failures.iter().map(|(row, _)| *row).collect();
+    assert_eq!(failed, [2, 7]);
+    assert_eq!(rows.failures[0].1.kind, ErrorKind::Model);
+    assert!(
+        rows.failures[0].1.message.contains("told to fail"),
+        "{}",
+        rows.failures[0].1.message
+    );
+    assert_eq!(rows.rows.iter().filter(|row| row.is_some()).count(), 7);
+    // One picture alone is its own fault as long as a made-up one works.
+    let rows = encode(&mut model, &squares(&[66])).unwrap();
+    assert_eq!(rows.failures.len(), 1);
+}
+
+#[test]
+fn a_model_that_fails_on_everything_is_an_error() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let hook = move |_: usize, _: &[f32]| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => Ok(()),
+        _ => Err(failure(false)),
+    };
+    let mut model = open(4, Arc::new(hook));
+    for firsts in [&[1, 2, 3, 4, 5][..], &[1]] {
+        let error = encode(&mut model, &squares(firsts)).unwrap_err();
+        assert!(matches!(error, LabelError::EveryPicture { .. }), "{error}");
+    }
+}
+
+#[test]
+fn out_of_memory_halves_the_batch_until_it_fits() {
+    let batches = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&batches);
+    let started = Arc::new(AtomicUsize::new(0));
+    let hook = move |batch: usize, _: &[f32]| {
+        seen.lock().unwrap().push(batch);
+        let first = started.fetch_add(1, Ordering::Relaxed) == 0;
+        if batch > 2 && !first {
+            Err(failure(true))
+        } else {
+            Ok(())
+        }
+    };
+    let mut model = open(8, Arc::new(hook));
+    let rows = encode(&mut model, &squares(&[1, 2, 3, 4, 5])).unwrap();
+    assert!(rows.failures.is_empty() && rows.rows.iter().all(Option::is_some));
+    assert_eq!(*batches.lock().unwrap(), [8, 8, 4, 2, 2, 2]);
+}
+
+#[test]
+fn out_of_memory_with_one_picture_is_an_error() {
+    let calls = AtomicUsize::new(0);
+    let hook = move |_: usize, _: &[f32]| match calls.fetch_add(1, Ordering::Relaxed) {
+        0 => Ok(()),
+        _ => Err(failure(true)),
+    };
+    let mut model = open(2, Arc::new(hook));
+    let error = encode(&mut model, &squares(&[1, 2])).unwrap_err();
+    assert!(
+        matches!(error, LabelError::Model(ModelError::OutOfMemory { .. })),
+        "{error}"
+    );
+}
+
+#[test]
+fn pixels_of_another_size_are_a_failed_row() {
+    let mut model = open(2, Arc::new(|_, _| Ok(())));
+    let rows = encode(&mut model, &[vec![0; 7], vec![1; SIZE * SIZE * 3]]).unwrap();
+    assert_eq!(rows.failures.len(), 1);
+    assert!(rows.rows[0].is_none() && rows.rows[1].is_some());
+}
+
+#[test]
+fn a_batch_beyond_all_memory_is_refused_before_it_is_allocated() {
+    let options = LabelerOptions {
+        batch: 1 << 30,
+        ..LabelerOptions::default()
+    };
+    let error = ImageModel::open(&model("tiny-wd-tagger"), &stand_in(Arc::new(|_, _| Ok(()))), &options)
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("too large"), "{error}");
+}

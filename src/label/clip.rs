@@ -1,0 +1,209 @@
+//! CLIP: the embedding of a picture, and zero-shot tables over it.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float32Builder, StringBuilder};
+use arrow::datatypes::{DataType, FieldRef};
+use sha2::{Digest, Sha256};
+
+use super::batch::{Encoded, ImageModel};
+use super::classify::{ZeroShot, normalise};
+use super::columns::{self, ColumnNames};
+use super::text::TextTower;
+use super::{EmbeddingType, LabelError, Labeler, LabelerOptions, Labels};
+use crate::model::check;
+use crate::model::manifest::{ClassifyTable, check_tables};
+use crate::model::store::hex;
+use crate::model::{Model, ModelError, Runtime};
+use crate::record::{ErrorKind, Failure, Geometry};
+
+/// Raised by hand when the same model and options give other values.
+const STAGE_VERSION: u32 = 1;
+
+/// Makes `clip_embedding`, and two columns for each zero-shot table.
+pub struct ClipLabeler {
+    image: ImageModel,
+    name: String,
+    geometry: Geometry,
+    demo: bool,
+    tables: Vec<ZeroShot>,
+    embedding: EmbeddingType,
+    fields: Vec<FieldRef>,
+    fingerprint: String,
+}
+
+impl ClipLabeler {
+    /// Loads the image tower, and the text tower for as long as the tables need it.
+    ///
+    /// # Errors
+    /// As [`super::open`].
+    pub fn open(model: &Model, runtime: &dyn Runtime, options: &LabelerOptions) -> Result<Self, LabelError> {
+        let manifest = &model.manifest;
+        let names = ColumnNames::new(options.columns.as_deref(), &manifest.name)?;
+        let wanted = merge_tables(&manifest.classify, &options.classify);
+        let option_error = |message| LabelError::Option {
+            model: manifest.name.clone(),
+            message,
+        };
+        check_tables(&wanted).map_err(option_error)?;
+        let (image, made_up) = ImageModel::open(model, runtime, options)?;
+        check::embeddings(manifest, &made_up)?;
+        let (tables, tables_said) = open_tables(model, runtime, options, &wanted)?;
+        Ok(Self {
+            name: manifest.name.clone(),
+            geometry: manifest.image.geometry(),
+            demo: manifest.demo,
+            embedding: options.embedding,
+            fields: fields(&names, &tables, options.embedding, image.width()),
+            fingerprint: fingerprint(
+                "clip",
+                STAGE_VERSION,
+                &[
+                    image.sha256(),
+                    &manifest.image.describe_preprocessing(),
+                    options.embedding.as_str(),
+                    tables_said.as_str(),
+                ],
+            ),
+            image,
+            tables,
+        })
+    }
+}
+
+impl Labeler for ClipLabeler {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Vec<FieldRef> {
+        self.fields.clone()
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    fn is_demo(&self) -> bool {
+        self.demo
+    }
+
+    fn device(&self) -> &str {
+        self.image.device()
+    }
+
+    fn label(&mut self, squares: &[Option<&[u8]>]) -> Result<Labels, LabelError> {
+        let mut given = self.image.encode(squares)?;
+        normalise_rows(&mut given, &self.name)?;
+        let mut made: Vec<ArrayRef> = Vec::with_capacity(self.fields.len());
+        for table in &self.tables {
+            let mut labels = StringBuilder::new();
+            let mut scores = Float32Builder::new();
+            for row in &given.rows {
+                let chosen = row.as_deref().map(|embedding| table.choose(embedding));
+                labels.append_option(chosen.map(|(label, _)| label));
+                scores.append_option(chosen.map(|(_, score)| score));
+            }
+            made.push(Arc::new(labels.finish()));
+            made.push(Arc::new(scores.finish()));
+        }
+        made.push(columns::embeddings(&given.rows, given.width, self.embedding));
+        Ok(Labels {
+            columns: made,
+            failures: given.failures,
+        })
+    }
+}
+
+/// Makes every row a unit vector; a row without direction becomes a failure.
+fn normalise_rows(given: &mut Encoded, model: &str) -> Result<(), LabelError> {
+    let present = given.rows.iter().flatten().count();
+    let mut broken = 0;
+    for (index, row) in given.rows.iter_mut().enumerate() {
+        if row.as_mut().is_some_and(|values| !normalise(values)) {
+            *row = None;
+            broken += 1;
+            let message = "the model gives an embedding that is zero or not a number";
+            given.failures.push((index, Failure::new(ErrorKind::Model, message)));
+        }
+    }
+    if broken > 1 && broken == present {
+        return Err(broken_values(model));
+    }
+    given.failures.sort_by_key(|(row, _)| *row);
+    Ok(())
+}
+
+/// The error for a model whose every row is not a number.
+pub(super) fn broken_values(model: &str) -> LabelError {
+    let source = "every value is zero or not a number; a 16-bit model may need 32 bits on this device".into();
+    LabelError::EveryPicture {
+        model: model.to_owned(),
+        source: ModelError::Run {
+            graph: model.to_owned(),
+            source,
+        },
+    }
+}
+
+/// The manifest's tables, each replaced by the user's of the same name, then the user's others.
+fn merge_tables(manifest: &[ClassifyTable], user: &[ClassifyTable]) -> Vec<ClassifyTable> {
+    let by_user = |name: &str| user.iter().find(|table| table.name == name);
+    let kept = manifest
+        .iter()
+        .map(|table| by_user(&table.name).unwrap_or(table).clone());
+    let added = user
+        .iter()
+        .filter(|table| manifest.iter().all(|known| known.name != table.name))
+        .cloned();
+    kept.chain(added).collect()
+}
+
+fn fields(names: &ColumnNames, tables: &[ZeroShot], embedding: EmbeddingType, width: usize) -> Vec<FieldRef> {
+    let mut fields = Vec::with_capacity(tables.len() * 2 + 1);
+    for table in tables {
+        fields.push(names.field(&table.name, DataType::Utf8));
+        fields.push(names.field(&format!("{}_score", table.name), DataType::Float32));
+    }
+    fields.push(names.field("clip_embedding", columns::embedding_type(embedding, width)));
+    fields
+}
+
+/// Embeds the tables' prompts, and says in one text everything that their columns depend on.
+/// The text tower is loaded only where there is a table, and let go at the end.
+fn open_tables(
+    model: &Model,
+    runtime: &dyn Runtime,
+    options: &LabelerOptions,
+    wanted: &[ClassifyTable],
+) -> Result<(Vec<ZeroShot>, String), LabelError> {
+    if wanted.is_empty() {
+        return Ok((Vec::new(), String::new()));
+    }
+    let mut text = TextTower::open(model, runtime, options)?;
+    let spec = text.spec().clone();
+    let tables = wanted
+        .iter()
+        .map(|table| ZeroShot::new(table, &mut text, spec.logit_scale));
+    let tables = tables.collect::<Result<Vec<_>, _>>()?;
+    let said = (wanted, text.sha256(), spec.context, spec.pad_id, spec.logit_scale);
+    Ok((
+        tables,
+        serde_json::to_string(&said).expect("texts, numbers and lists always become JSON"),
+    ))
+}
+
+/// `KIND:VERSION:HASH` over everything that values depend on.
+pub(super) fn fingerprint(kind: &str, version: u32, parts: &[&str]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        // With its length, so that no two lists of parts read the same.
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    format!("{kind}:{version}:{}", &hex(&hasher.finalize())[..32])
+}

@@ -1,0 +1,228 @@
+//! The text tower of a CLIP: texts to token ids to unit embeddings, for zero-shot tables now and
+//! for search.
+
+use tokenizers::Tokenizer;
+
+use super::classify::normalise;
+use super::{LabelError, LabelerOptions};
+use crate::model::check;
+use crate::model::manifest::TextSpec;
+use crate::model::session::SessionOptions;
+use crate::model::tensor::{ElementType, Tensor, TensorData};
+use crate::model::{Model, ModelError, Runtime, Session};
+
+/// Texts a run of the graph where it leaves the number open.
+const TEXTS_PER_RUN: usize = 16;
+
+/// A loaded text tower.
+pub struct TextTower {
+    name: String,
+    spec: TextSpec,
+    tokenizer: Tokenizer,
+    session: Box<dyn Session>,
+    batch: usize,
+    element: ElementType,
+    /// SHA-256 of the graph's and of the tokenizer's file.
+    sha256: [String; 2],
+}
+
+impl TextTower {
+    /// Loads the text tower of a model, checks its declaration, and runs it once.
+    ///
+    /// # Errors
+    /// As [`super::open`]; and where the model has no text tower.
+    pub fn open(model: &Model, runtime: &dyn Runtime, options: &LabelerOptions) -> Result<Self, LabelError> {
+        let manifest = &model.manifest;
+        let name = manifest.name.clone();
+        let Some(spec) = manifest.text.clone() else {
+            let message = "it has no text tower ([text] in its manifest)".to_owned();
+            return Err(LabelError::Option { model: name, message });
+        };
+        let graph = model.file(&spec.file)?;
+        let tokenizer_file = model.file(&spec.tokenizer)?;
+        let tokenizer = read_tokenizer(&tokenizer_file.bytes()?, &name)?;
+        let device = runtime.choose(options.device)?.device;
+        let session_options = SessionOptions {
+            engine_cache: options.engine_cache.clone(),
+            precision: options.precision,
+            cpu_fallback: options.cpu_fallback,
+            fixed_inputs: vec![(spec.input.clone(), vec![TEXTS_PER_RUN, spec.context])],
+            ..SessionOptions::new(device, options.threads)
+        };
+        let session = runtime.load(&format!("{name}/{}", spec.file), graph.graph(), &session_options)?;
+        let contract = check::text_graph(manifest, session.as_ref())?;
+        let mut tower = Self {
+            name,
+            spec,
+            tokenizer,
+            session,
+            batch: contract.fixed_batch.unwrap_or(TEXTS_PER_RUN).max(1),
+            element: contract.element,
+            sha256: [graph.sha256, tokenizer_file.sha256],
+        };
+        let made_up = tower.embed_part(&["a picture"])?;
+        check::embeddings(manifest, &made_up)?;
+        Ok(tower)
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the manifest says of it.
+    pub fn spec(&self) -> &TextSpec {
+        &self.spec
+    }
+
+    /// SHA-256 of the graph's and of the tokenizer's file.
+    pub fn sha256(&self) -> &[String; 2] {
+        &self.sha256
+    }
+
+    /// Unit embeddings of texts, one a text. A text gives the same values alone and among others.
+    pub fn embed_texts(&mut self, texts: &[String]) -> Result<Vec<Vec<f32>>, LabelError> {
+        let mut embeddings = Vec::with_capacity(texts.len());
+        for part in texts.chunks(self.batch) {
+            let part: Vec<&str> = part.iter().map(String::as_str).collect();
+            let values = self.embed_part(&part)?;
+            let width = values.len() / part.len();
+            for (text, row) in part.iter().zip(values.chunks_exact(width)) {
+                let mut row = row.to_vec();
+                if !normalise(&mut row) {
+                    let message = format!("the text `{text}` gives an embedding without direction");
+                    return Err(LabelError::Option {
+                        model: self.name.clone(),
+                        message,
+                    });
+                }
+                embeddings.push(row);
+            }
+        }
+        Ok(embeddings)
+    }
+
+    /// Token ids of a text, start and end tokens included, not padded. Longer texts are cut, and
+    /// the last id is then the end token.
+    pub fn token_ids(&self, text: &str) -> Result<Vec<i64>, LabelError> {
+        let encoded = self
+            .tokenizer
+            .encode(text, true)
+            .map_err(|source| self.refuse(source))?;
+        let mut ids: Vec<i64> = encoded.get_ids().iter().map(|&id| i64::from(id)).collect();
+        if let (true, Some(&end)) = (ids.len() > self.spec.context, ids.last()) {
+            ids.truncate(self.spec.context);
+            if let Some(last) = ids.last_mut() {
+                *last = end;
+            }
+        }
+        Ok(ids)
+    }
+
+    /// One run, padded to the tower's batch; the values of the given texts, at least one.
+    fn embed_part(&mut self, texts: &[&str]) -> Result<Vec<f32>, LabelError> {
+        let context = self.spec.context;
+        let mut ids = vec![self.spec.pad_id; self.batch * context];
+        let mut mask = vec![0_i64; self.batch * context];
+        for (row, text) in texts.iter().enumerate() {
+            for (column, id) in self.token_ids(text)?.into_iter().enumerate() {
+                ids[row * context + column] = id;
+                mask[row * context + column] = 1;
+            }
+        }
+        let (ids, mask) = (self.tensor(ids), self.tensor(mask));
+        let mut inputs = vec![(self.spec.input.as_str(), &ids)];
+        inputs.extend(self.spec.attention_mask.as_deref().map(|name| (name, &mask)));
+        let output = self.session.run_one(&inputs, &self.spec.output)?;
+        let shape = output.shape.clone();
+        let mut values = output.into_f32().unwrap_or_default();
+        let width = shape.last().copied().unwrap_or(0);
+        if width == 0 || shape != [self.batch, width] || values.len() != self.batch * width {
+            return Err(LabelError::Model(ModelError::Contract {
+                model: self.name.clone(),
+                message: format!("a batch of {} texts gives an output of shape {shape:?}", self.batch),
+            }));
+        }
+        values.truncate(texts.len() * width);
+        Ok(values)
+    }
+
+    fn tensor(&self, values: Vec<i64>) -> Tensor {
+        let shape = vec![self.batch, self.spec.context];
+        let data = match self.element {
+            ElementType::I32 => TensorData::I32(values.into_iter().map(|value| value as i32).collect()),
+            _ => TensorData::I64(values),
+        };
+        Tensor { shape, data }
+    }
+
+    fn refuse(&self, source: tokenizers::Error) -> LabelError {
+        LabelError::Model(ModelError::Tokenizer {
+            model: self.name.clone(),
+            source,
+        })
+    }
+}
+
+/// A tokenizer without padding and cutting of its own: those are the manifest's.
+fn read_tokenizer(bytes: &[u8], model: &str) -> Result<Tokenizer, ModelError> {
+    let refuse = |source| ModelError::Tokenizer {
+        model: model.to_owned(),
+        source,
+    };
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(refuse)?;
+    tokenizer.with_padding(None);
+    tokenizer.with_truncation(None).map_err(refuse)?;
+    Ok(tokenizer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Device;
+    use crate::model::testing::{model, runtime};
+
+    fn tower() -> Option<TextTower> {
+        let options = LabelerOptions {
+            device: Device::Cpu,
+            threads: 1,
+            ..LabelerOptions::default()
+        };
+        Some(TextTower::open(&model("tiny-clip"), runtime()?, &options).unwrap())
+    }
+
+    #[test]
+    fn long_texts_are_cut_and_keep_their_end_token() {
+        let Some(tower) = tower() else { return };
+        let short = tower.token_ids("A photo of a cat").unwrap();
+        // <start> and <end> as the fixture's tokenizer numbers them.
+        assert_eq!((short[0], *short.last().unwrap()), (1, 2));
+        assert!(short.len() < 12);
+        let long = tower.token_ids(&"unheard-of words ".repeat(20)).unwrap();
+        assert_eq!(long.len(), 12);
+        assert_eq!((long[0], long[11]), (1, 2));
+    }
+
+    #[test]
+    fn a_text_alone_equals_the_text_among_others() {
+        let Some(mut tower) = tower() else { return };
+        let texts: Vec<String> = (0..20).map(|index| format!("a drawing of {index} dogs")).collect();
+        let together = tower.embed_texts(&texts).unwrap();
+        for (text, among) in texts.iter().zip(&together) {
+            let alone = tower.embed_texts(std::slice::from_ref(text)).unwrap();
+            let bits = |row: &[f32]| row.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&alone[0]), bits(among));
+            let length: f32 = among.iter().map(|value| value * value).sum();
+            assert!((length - 1.0).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_model_without_text_says_so() {
+        let Some(runtime) = runtime() else { return };
+        let error = TextTower::open(&model("tiny-wd-tagger"), runtime, &LabelerOptions::default())
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains("no text tower"), "{error}");
+    }
+}

@@ -1,0 +1,32 @@
+//! The metadata stage: everything that an image carries beside its pixels.
+//!
+//! Two jobs, kept apart. *Containers* turn bytes into raw entries (slot, key, text) and photo facts
+//! without knowing a generator; *interpretation* turns those entries into prompts and settings.
+//! Both are pure: the same bytes give the same values, and no input makes them panic.
+
+// bytes -> raw entries
+mod budget;
+mod c2pa;
+mod container;
+mod exif;
+mod inflate;
+mod iptc;
+mod sidecar;
+mod text;
+mod xmp;
+// pixels -> raw entries
+pub mod novelai_signature;
+pub mod stealth;
+// raw entries -> typed fields
+mod generator;
+pub mod interpret;
+mod json;
+
+pub use budget::ReadOptions;
+pub use container::{read, sniff};
+pub use sidecar::{SidecarKind, read_sidecar};
+
+/// Fuzz targets: they need what is private here, and scripts/fuzz runs them.
+#[cfg(test)]
+#[path = "../tests/fuzz/targets.rs"]
+mod fuzz;

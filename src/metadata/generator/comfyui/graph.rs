@@ -1,0 +1,204 @@
+//! The one shape that both of ComfyUI's forms are brought to: nodes with named inputs, each a
+//! value or a link to a node's output slot. The API graph (what ran) is read here, the UI graph in
+//! `workflow`.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use crate::metadata::json::Value;
+
+/// Most nodes of one graph; the largest workflows seen hold a few thousand.
+pub const MAX_NODES: usize = 50_000;
+
+/// Steps that one walk over a graph may take, whatever it looks like.
+const MAX_STEPS: u32 = 400_000;
+
+/// An output slot of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Link {
+    /// Index of the node in [`Graph::nodes`].
+    pub node: usize,
+    /// Which of its outputs.
+    pub slot: usize,
+}
+
+/// What feeds an input.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input<'a> {
+    /// A node's output.
+    Link(Link),
+    /// A value typed or chosen.
+    Value(&'a Value<'a>),
+    /// A link to a node that is not there.
+    Dangling,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node<'a> {
+    /// Its id in the file; not always a number (`37:8`, `CheckpointLoader_Base`).
+    pub id: Cow<'a, str>,
+    /// Its class.
+    pub class: Cow<'a, str>,
+    /// Named inputs in the order of the file.
+    pub inputs: Vec<(Cow<'a, str>, Input<'a>)>,
+}
+
+impl<'a> Node<'a> {
+    /// The input named `name`.
+    pub fn input(&self, name: &str) -> Option<&Input<'a>> {
+        self.inputs.iter().rev().find(|(key, _)| key == name).map(|(_, input)| input)
+    }
+
+    /// The link that feeds `name`.
+    pub fn link(&self, name: &str) -> Option<Link> {
+        match self.input(name) {
+            Some(Input::Link(link)) => Some(*link),
+            _ => None,
+        }
+    }
+
+    /// The first of `names` that a link feeds.
+    pub fn first_link(&self, names: &[&str]) -> Option<Link> {
+        names.iter().find_map(|name| self.link(name))
+    }
+
+    /// The value typed for `name`.
+    pub fn value(&self, name: &str) -> Option<&Value<'a>> {
+        match self.input(name) {
+            Some(Input::Value(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The string typed for `name`.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.value(name).and_then(Value::as_str)
+    }
+
+    /// Whether there is an input named `name`, fed or typed.
+    pub fn has(&self, name: &str) -> bool {
+        self.input(name).is_some()
+    }
+
+    /// Every link with the name of its input.
+    pub fn links(&self) -> impl Iterator<Item = (&str, Link)> {
+        self.inputs.iter().filter_map(|(name, input)| match input {
+            Input::Link(link) => Some((name.as_ref(), *link)),
+            _ => None,
+        })
+    }
+
+    /// Whether the class name contains `part`, whatever its case.
+    pub fn class_has(&self, part: &str) -> bool {
+        self.class.to_ascii_lowercase().contains(part)
+    }
+}
+
+/// A graph and the budget of the walk over it.
+#[derive(Debug)]
+pub struct Graph<'a> {
+    /// The nodes in the order of the file.
+    pub nodes: Vec<Node<'a>>,
+    steps_left: Cell<u32>,
+}
+
+impl<'a> Graph<'a> {
+    /// A graph of `nodes`.
+    pub fn new(nodes: Vec<Node<'a>>) -> Self {
+        Self { nodes, steps_left: Cell::new(MAX_STEPS) }
+    }
+
+    /// Spends a step; false when none is left and every walk has to stop where it is.
+    pub fn step(&self) -> bool {
+        self.spend(0)
+    }
+
+    /// Spends a step that copies `bytes` of text: a graph of joins can multiply a text without end.
+    pub fn spend(&self, bytes: usize) -> bool {
+        const BYTES_PER_STEP: usize = 256;
+        let cost = 1 + u32::try_from(bytes / BYTES_PER_STEP).unwrap_or(u32::MAX - 1);
+        let left = self.steps_left.get();
+        self.steps_left.set(left.saturating_sub(cost));
+        left > 0
+    }
+
+    /// Whether the budget ran out.
+    pub fn is_exhausted(&self) -> bool {
+        self.steps_left.get() == 0
+    }
+
+    /// The node that a link comes from.
+    pub fn source(&self, link: Link) -> &Node<'a> {
+        &self.nodes[link.node]
+    }
+}
+
+/// Whether an object is an API graph: some of its values have a `class_type`.
+pub fn is_api_graph(object: &Value<'_>) -> bool {
+    object.entries().iter().any(|(_, node)| node.get("class_type").and_then(Value::as_str).is_some())
+}
+
+/// Reads an API graph; `None` where the object holds no node.
+pub fn from_api<'a>(object: &'a Value<'a>) -> Option<Graph<'a>> {
+    let is_node = |value: &Value<'_>| value.get("class_type").and_then(Value::as_str).is_some();
+    let entries: Vec<_> = object.entries().iter().filter(|(_, value)| is_node(value)).take(MAX_NODES).collect();
+    let index: HashMap<&str, usize> = entries.iter().enumerate().map(|(at, (id, _))| (id.as_ref(), at)).collect();
+    let nodes: Vec<_> = entries
+        .iter()
+        .map(|(id, value)| Node {
+            id: Cow::Borrowed(id.as_ref()),
+            class: Cow::Borrowed(value.get("class_type").and_then(Value::as_str).unwrap_or_default()),
+            inputs: value
+                .get("inputs")
+                .map(Value::entries)
+                .unwrap_or_default()
+                .iter()
+                .map(|(name, value)| (Cow::Borrowed(name.as_ref()), api_input(value, &index)))
+                .collect(),
+        })
+        .collect();
+    (!nodes.is_empty()).then(|| Graph::new(nodes))
+}
+
+/// A link is `[id, slot]`, and only where the id is a node's: sizes and ranges are pairs too.
+fn api_input<'a>(value: &'a Value<'a>, index: &HashMap<&str, usize>) -> Input<'a> {
+    let [id, slot] = value.items() else { return Input::Value(value) };
+    let Some(slot) = slot.as_u64().and_then(|slot| usize::try_from(slot).ok()) else {
+        return Input::Value(value);
+    };
+    let node = match id {
+        Value::String(id) => index.get(id.as_ref()),
+        Value::Number(id) => index.get(id),
+        _ => None,
+    };
+    match (node, id) {
+        (Some(&node), _) => Input::Link(Link { node, slot }),
+        (None, Value::String(_)) => Input::Dangling,
+        (None, _) => Input::Value(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::json;
+
+    #[test]
+    fn links_need_a_node() {
+        let document = json::parse(
+            r#"{"1": {"class_type": "A", "inputs": {"a": ["b:2", 1], "b": [2, 0], "c": [512, 768], "d": ["gone", 0], "e": "text"}},
+                "b:2": {"class_type": "B"}, "2": {"class_type": "C", "inputs": {}}, "extra": {"x": 1}}"#,
+        )
+        .unwrap();
+        let graph = from_api(&document.value).unwrap();
+        assert_eq!(graph.nodes.len(), 3);
+        let node = &graph.nodes[0];
+        assert_eq!(node.link("a"), Some(Link { node: 1, slot: 1 }));
+        assert_eq!(node.link("b"), Some(Link { node: 2, slot: 0 }));
+        assert_eq!(node.value("c").unwrap().to_text(), "[512,768]");
+        assert_eq!(node.input("d"), Some(&Input::Dangling));
+        assert_eq!(node.text("e"), Some("text"));
+    }
+}

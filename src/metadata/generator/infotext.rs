@@ -1,0 +1,431 @@
+//! Infotext, the text that the A1111 family writes: prompt lines, `Negative prompt:` lines, then
+//! one line of settings. Splitting and writing back are exact inverses for what the generators
+//! write, so prompts come out verbatim. Who wrote it is `infotext_family`'s question.
+
+use super::infotext_settings::{self, Setting, is_known_key};
+use crate::metadata::json;
+
+/// The parts of an infotext, verbatim.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Infotext {
+    /// The prompt; may be empty.
+    pub prompt: String,
+    /// The negative prompt, where there is a line for it; may be empty.
+    pub negative_prompt: Option<String>,
+    /// SD.Next: the prompt before its wildcards and styles were filled in.
+    pub template: Option<String>,
+    /// SD.Next: the same for the negative prompt.
+    pub negative_template: Option<String>,
+    /// The settings in the order of the file; empty where there is no settings line.
+    pub settings: Vec<Setting>,
+    /// Lines after the settings line, which belong to no part.
+    pub trailing: String,
+}
+
+impl Infotext {
+    /// The value of the first setting named `key`, whatever its case.
+    pub fn setting(&self, key: &str) -> Option<&str> {
+        self.settings.iter().find(|setting| setting.key.eq_ignore_ascii_case(key)).map(|setting| setting.value.as_str())
+    }
+
+    /// Whether some setting's key starts with `prefix`.
+    pub fn has_setting_like(&self, prefix: &str) -> bool {
+        self.settings.iter().any(|setting| setting.key.starts_with(prefix))
+    }
+}
+
+/// What starts the negative prompt's lines.
+const NEGATIVE_MARK: &str = "Negative prompt:";
+/// What starts SD.Next's template lines.
+const TEMPLATE_MARK: &str = "Template:";
+/// What starts SD.Next's negative template lines.
+const NEGATIVE_TEMPLATE_MARK: &str = "Negative template:";
+/// Fewest settings of a settings line, as the first program of the family has it.
+const MIN_SETTINGS: usize = 3;
+/// Fewest of them that must be known: prose may look like `mood: calm, light: soft, style: oil`.
+const MIN_KNOWN_SETTINGS: usize = 2;
+/// Lines, from the end, that are tried as the settings line; bounds the work on hostile text.
+const MAX_CANDIDATES: usize = 64;
+
+/// Splits `text`. Always gives something: without a settings line all of it is prompt (and
+/// negative prompt), so a caller that needs to know whether this *is* infotext asks
+/// [`looks_like_infotext`] or checks `settings`.
+pub fn split(text: &str) -> Infotext {
+    let text = text.trim_matches('\0').trim_start_matches('\u{feff}');
+    let mut parts = Infotext::default();
+    let (head, jammed) = match find_settings(text) {
+        Some(found) => {
+            let line = infotext_settings::scan(&text[found.start..]);
+            parts.settings = line.settings;
+            text[found.start + line.length..].trim().clone_into(&mut parts.trailing);
+            (&text[..found.start], found.jammed)
+        }
+        None => (text.trim_end_matches(['\n', '\r', ' ']), false),
+    };
+    let head = if jammed { head.trim_end() } else { without_line_break(head) };
+    split_head(head, jammed, &mut parts);
+    parts
+}
+
+/// Whether `text` has a settings line, or at least a line of negative prompt: what a file of
+/// unknown origin must show before it counts as infotext (a training caption shows neither).
+pub fn looks_like_infotext(text: &str) -> bool {
+    find_settings(text).is_some()
+}
+
+/// Whether some line of `text` starts the negative prompt.
+pub fn has_negative_line(text: &str) -> bool {
+    line_start(text, NEGATIVE_MARK).is_some()
+}
+
+/// Where the settings line is.
+struct SettingsPlace {
+    start: usize,
+    /// It follows the prompt on the same line, as after copying with tools that drop line breaks.
+    jammed: bool,
+}
+
+/// The last line that passes the settings test, or else the first place inside a line where one
+/// begins.
+fn find_settings(text: &str) -> Option<SettingsPlace> {
+    let mut end = text.len();
+    let mut tried = 0;
+    while tried < MAX_CANDIDATES {
+        let start = text[..end].rfind('\n').map_or(0, |line_break| line_break + 1);
+        let line = text[start..].trim_start_matches([' ', '\t']);
+        if starts_with_known_key(line) {
+            tried += 1;
+            if passes_test(&infotext_settings::scan(line).settings) {
+                return Some(SettingsPlace { start: text.len() - line.len(), jammed: false });
+            }
+        }
+        if start == 0 {
+            break;
+        }
+        end = start - 1;
+    }
+    find_jammed_settings(text)
+}
+
+/// Settings that start in the middle of a line: the first `Steps:` with a bare number after which
+/// the rest reads as settings.
+fn find_jammed_settings(text: &str) -> Option<SettingsPlace> {
+    const MARK: &str = "Steps: ";
+    text.match_indices(MARK)
+        .filter(|(at, _)| *at > 0 && !text[..*at].ends_with(|c: char| c.is_alphanumeric()))
+        .filter(|(at, _)| steps_number_ends(&text[at + MARK.len()..]))
+        .take(MAX_CANDIDATES)
+        .find(|(at, _)| passes_test(&infotext_settings::scan(&text[*at..]).settings))
+        .map(|(start, _)| SettingsPlace { start, jammed: true })
+}
+
+/// Whether `text` is a number up to a comma: `Steps: 1 2 3` inside a prompt is not a setting.
+fn steps_number_ends(text: &str) -> bool {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    digits > 0 && text[digits..].starts_with(',')
+}
+
+/// Whether a line begins with `Key:` of a known key.
+fn starts_with_known_key(line: &str) -> bool {
+    let head = &line.as_bytes()[..line.len().min(64)];
+    let key = head.iter().position(|&byte| byte == b':').and_then(|colon| line.get(..colon));
+    key.is_some_and(|key| is_known_key(key) || key.starts_with("Postprocess "))
+}
+
+/// Whether scanned settings are a settings line.
+fn passes_test(settings: &[Setting]) -> bool {
+    let known = settings.iter().filter(|setting| is_known_key(&setting.key)).count();
+    let steps_first = settings.first().is_none_or(|first| {
+        first.key != "Steps" || first.value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    });
+    let is_extras = settings.len() >= 2 && settings.iter().all(|setting| setting.key.starts_with("Postprocess "));
+    steps_first && (is_extras || (settings.len() >= MIN_SETTINGS && known >= MIN_KNOWN_SETTINGS))
+}
+
+/// Splits what stands before the settings line.
+fn split_head(head: &str, jammed: bool, parts: &mut Infotext) {
+    let negative = match line_start(head, NEGATIVE_MARK) {
+        Some(start) => Some(start),
+        None if jammed => head.rfind(NEGATIVE_MARK),
+        None => None,
+    };
+    let is_sd_next = parts.setting("App") == Some("SD.Next");
+    let (prompt, rest) = match negative {
+        Some(start) => (&head[..start], Some(&head[start..])),
+        None if is_sd_next => match line_start(head, TEMPLATE_MARK) {
+            Some(start) => (&head[..start], Some(&head[start..])),
+            None => (head, None),
+        },
+        None => (head, None),
+    };
+    let prompt = if rest.is_none() { prompt } else { without_line_break(prompt) };
+    let prompt = if jammed { prompt.trim_end() } else { prompt };
+    prompt.clone_into(&mut parts.prompt);
+    let Some(rest) = rest else { return };
+
+    let (rest, template) = if is_sd_next { cut_at_line(rest, TEMPLATE_MARK) } else { (rest, None) };
+    if let Some(template) = template {
+        let (template, negative_template) = cut_at_line(template, NEGATIVE_TEMPLATE_MARK);
+        parts.template = Some(after_mark(template, TEMPLATE_MARK).to_owned());
+        parts.negative_template = negative_template.map(|text| after_mark(text, NEGATIVE_TEMPLATE_MARK).to_owned());
+    }
+    if rest.starts_with(NEGATIVE_MARK) {
+        parts.negative_prompt = Some(after_mark(rest, NEGATIVE_MARK).to_owned());
+    }
+}
+
+/// Splits before the line that starts with `mark`; the line break between belongs to neither.
+fn cut_at_line<'a>(text: &'a str, mark: &str) -> (&'a str, Option<&'a str>) {
+    match line_start(text, mark) {
+        Some(start) => (without_line_break(&text[..start]), Some(&text[start..])),
+        None => (text, None),
+    }
+}
+
+/// What follows `mark` and the one space after it.
+fn after_mark<'a>(text: &'a str, mark: &str) -> &'a str {
+    let rest = text.strip_prefix(mark).unwrap_or(text);
+    rest.strip_prefix(' ').unwrap_or(rest)
+}
+
+/// The first line of `text` that starts with `mark`.
+fn line_start(text: &str, mark: &str) -> Option<usize> {
+    text.match_indices(mark).map(|(at, _)| at).find(|&at| at == 0 || text.as_bytes()[at - 1] == b'\n')
+}
+
+/// `text` without the one line break at its end.
+fn without_line_break(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+/// Writes the parts back as the family writes them: the settings' values quoted where they hold a
+/// comma, a colon, a quote or a line break and are not JSON themselves.
+pub fn write(parts: &Infotext) -> String {
+    let mut out = parts.prompt.clone();
+    for (mark, text) in [
+        (NEGATIVE_MARK, &parts.negative_prompt),
+        (TEMPLATE_MARK, &parts.template),
+        (NEGATIVE_TEMPLATE_MARK, &parts.negative_template),
+    ] {
+        if let Some(text) = text {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            out.push_str(mark);
+            out.push(' ');
+            out.push_str(text);
+        }
+    }
+    if !parts.settings.is_empty() {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(&write_settings(&parts.settings));
+    }
+    out
+}
+
+/// One settings line.
+pub fn write_settings(settings: &[Setting]) -> String {
+    let mut out = String::new();
+    for (index, Setting { key, value }) in settings.iter().enumerate() {
+        if index > 0 {
+            out.push_str(", ");
+        }
+        out.push_str(key);
+        out.push_str(": ");
+        if needs_quotes(value) {
+            json::write_string(value, &mut out);
+        } else {
+            out.push_str(value);
+        }
+    }
+    out
+}
+
+/// Whether a value must be quoted to come back as it was.
+fn needs_quotes(value: &str) -> bool {
+    let is_json = value.starts_with(['{', '[']) && json::parse(value).is_some_and(|document| document.is_whole());
+    !is_json
+        && (value.contains([',', ':', '"', '\n', '\r', '{', '[', '\\'])
+            || value.trim() != value
+            || value.chars().any(|c| c.is_control()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn setting(key: &str, value: &str) -> Setting {
+        Setting { key: key.into(), value: value.into() }
+    }
+
+    #[test]
+    fn the_plain_form() {
+        let parts = split("a red fox, snow\nsecond line\nNegative prompt: blurry, lowres\nSteps: 20, Sampler: DPM++ 2M, CFG scale: 7, Seed: 4294967295");
+        assert_eq!(parts.prompt, "a red fox, snow\nsecond line");
+        assert_eq!(parts.negative_prompt.as_deref(), Some("blurry, lowres"));
+        assert_eq!(parts.setting("seed"), Some("4294967295"));
+    }
+
+    #[test]
+    fn the_last_settings_line_wins() {
+        let parts = split("Steps: 1, Sampler: x, Seed: 2\nknight, Steps: 1 2 3\nNegative prompt: bad\nSteps: 30, Sampler: Euler a, Seed: 7");
+        assert_eq!(parts.prompt, "Steps: 1, Sampler: x, Seed: 2\nknight, Steps: 1 2 3");
+        assert_eq!(parts.setting("Steps"), Some("30"));
+    }
+
+    #[test]
+    fn negative_prompt_missing_empty_or_twice() {
+        let settings = "Steps: 4, Seed: 1, CFG scale: 1";
+        assert_eq!(split(&format!("p\n{settings}")).negative_prompt, None);
+        assert_eq!(split(&format!("p\nNegative prompt: \n{settings}")).negative_prompt.as_deref(), Some(""));
+        assert_eq!(split(&format!("p\nNegative prompt:\n{settings}")).negative_prompt.as_deref(), Some(""));
+        let twice = split(&format!("p\nNegative prompt: a\nNegative prompt: b\n{settings}"));
+        assert_eq!((twice.prompt.as_str(), twice.negative_prompt.as_deref()), ("p", Some("a\nNegative prompt: b")));
+    }
+
+    #[test]
+    fn nothing_before_the_settings() {
+        let parts = split("Steps: 4, Seed: 1, CFG scale: 1");
+        assert_eq!((parts.prompt.as_str(), parts.negative_prompt), ("", None));
+        let parts = split("Negative prompt: \nSteps: 4, Seed: 1, CFG scale: 1");
+        assert_eq!((parts.prompt.as_str(), parts.negative_prompt.as_deref()), ("", Some("")));
+    }
+
+    #[test]
+    fn no_settings_at_all() {
+        assert_eq!(split("just a prompt, no settings").prompt, "just a prompt, no settings");
+        let parts = split("cat\nNegative prompt: dog");
+        assert_eq!((parts.prompt.as_str(), parts.negative_prompt.as_deref()), ("cat", Some("dog")));
+        assert!(parts.settings.is_empty());
+    }
+
+    #[test]
+    fn prose_with_colons_is_not_settings() {
+        let text = "a castle\nmood: calm, light: soft, style: oil";
+        assert_eq!(split(text).prompt, text);
+        assert!(!looks_like_infotext(text));
+        assert!(!looks_like_infotext("1girl, solo, Steps: 5"));
+    }
+
+    #[test]
+    fn blank_lines_and_crlf() {
+        let parts = split("a\r\nb\r\n\nNegative prompt: c, \r\n\nSteps: 20, Sampler: x, Seed: 5\r\n");
+        assert_eq!(parts.prompt, "a\r\nb\r\n");
+        assert_eq!(parts.negative_prompt.as_deref(), Some("c, \r\n"));
+        assert_eq!(parts.setting("Seed"), Some("5"));
+        let parts = split("a\r\nNegative prompt: c\r\nSteps: 20, Sampler: x, Seed: 5");
+        assert_eq!((parts.prompt.as_str(), parts.negative_prompt.as_deref()), ("a", Some("c")));
+    }
+
+    #[test]
+    fn one_jammed_line() {
+        let parts = split("a cat, Steps: 1 2 3, night. Negative prompt: dog, bad Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Hires steps: 10");
+        assert_eq!(parts.prompt, "a cat, Steps: 1 2 3, night.");
+        assert_eq!(parts.negative_prompt.as_deref(), Some("dog, bad"));
+        assert_eq!(parts.setting("Steps"), Some("20"));
+        assert_eq!(parts.setting("Hires steps"), Some("10"));
+    }
+
+    #[test]
+    fn sd_next_templates() {
+        let parts = split("p\nNegative prompt: n\nTemplate: t __w__\nmore\nNegative template: nt\nSteps: 4, Seed: 48, CFG scale: 4, App: SD.Next, Version: 49ab7cc");
+        assert_eq!(parts.prompt, "p");
+        assert_eq!(parts.negative_prompt.as_deref(), Some("n"));
+        assert_eq!(parts.template.as_deref(), Some("t __w__\nmore"));
+        assert_eq!(parts.negative_template.as_deref(), Some("nt"));
+        let parts = split("p\nTemplate: t\nSteps: 4, Seed: 48, CFG scale: 4, App: SD.Next");
+        assert_eq!((parts.prompt.as_str(), parts.template.as_deref()), ("p", Some("t")));
+        let other = split("p\nTemplate: t\nSteps: 4, Seed: 48, CFG scale: 4, Version: v1.10");
+        assert_eq!(other.prompt, "p\nTemplate: t");
+    }
+
+    #[test]
+    fn a_prompt_that_is_json() {
+        let text = "{\n  \"short_description\": \"Steps: 3, a: b, c: d\",\n  \"x\": [1]\n}\nSteps: 48, Seed: 20, CFG scale: 7, App: SD.Next";
+        assert_eq!(split(text).prompt, "{\n  \"short_description\": \"Steps: 3, a: b, c: d\",\n  \"x\": [1]\n}");
+    }
+
+    #[test]
+    fn trailing_lines_are_kept_apart() {
+        let parts = split("p\nSteps: 20, Sampler: x, Seed: 5\nsome comment");
+        assert_eq!(parts.trailing, "some comment");
+        assert_eq!(parts.settings.len(), 3);
+    }
+
+    #[test]
+    fn hostile_text_costs_linear_time() {
+        let started = std::time::Instant::now();
+        for pattern in ["Steps: \"\n", "Steps: 1, ", "Negative prompt:", "Steps: 1,a:\n", "\n", "Seed: {\n"] {
+            split(&pattern.repeat(1 << 17));
+        }
+        assert!(started.elapsed().as_secs() < 20, "took {:?}", started.elapsed());
+    }
+
+    /// Prompt text as people write it, traps included.
+    fn prompt() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            "[a-z]{1,8}",
+            Just("(x:1.2)".to_owned()),
+            Just("<lora:foo:0.8>".to_owned()),
+            Just("BREAK".to_owned()),
+            Just("[a:b:0.5]".to_owned()),
+            Just("\"quoted\"".to_owned()),
+            Just("Steps: 1 2 3".to_owned()),
+            Just("テスト 😀".to_owned()),
+            Just("\n".to_owned()),
+            Just("{\"json\": 1}".to_owned()),
+            Just("a, b, c:".to_owned()),
+        ];
+        prop::collection::vec(piece, 1..10).prop_map(|pieces| pieces.join(", "))
+    }
+
+    fn settings() -> impl Strategy<Value = Vec<Setting>> {
+        let text = prop_oneof!["[ -~]{0,20}", Just("line\nbreak, \"q\": x".to_owned()), Just("{\"a\":1}".to_owned())];
+        (0_u32..200, any::<u64>(), text.clone(), text).prop_map(|(steps, seed, a, b)| {
+            vec![
+                setting("Steps", &steps.to_string()),
+                setting("Sampler", "DPM++ 2M Karras"),
+                setting("Seed", &seed.to_string()),
+                setting("Hires prompt", &a),
+                setting("Extra key", &b),
+                setting("Version", "v1.10.1"),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            prompt in prompt(),
+            negative_prompt in prop::option::of(prompt()),
+            settings in settings(),
+        ) {
+            let parts = Infotext { prompt, negative_prompt, settings, ..Infotext::default() };
+            let text = write(&parts);
+            prop_assert_eq!(&split(&text), &parts, "{}", text);
+        }
+
+        #[test]
+        fn templates_are_read_back(prompt in prompt(), template in prompt(), negative in prompt()) {
+            let parts = Infotext {
+                prompt,
+                negative_prompt: Some(String::new()),
+                template: Some(template),
+                negative_template: Some(negative),
+                settings: vec![setting("Steps", "4"), setting("Seed", "1"), setting("App", "SD.Next")],
+                trailing: String::new(),
+            };
+            prop_assert_eq!(split(&write(&parts)), parts);
+        }
+
+        #[test]
+        fn never_panics(text in "(Steps: |Negative prompt:|Template:|[a-z\": ,{}\n\\\\é]){0,60}") {
+            let parts = split(&text);
+            let _ = split(&write(&parts));
+        }
+    }
+}

@@ -1,0 +1,612 @@
+//! Tolerant JSON for metadata that other programs wrote: `NaN` and `Infinity` as Python writes
+//! them, trailing NULs, texts cut off in the middle, duplicate keys, lone surrogates. Strings and
+//! numbers borrow from the input, numbers stay verbatim (a seed of 2^64 - 1 loses no digit), and
+//! depth, number of values and length are capped here rather than by the stack.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+/// Deepest nesting that is kept. Real UI graphs with nested subgraphs stay under 20.
+pub const MAX_DEPTH: usize = 128;
+/// Most values of one document. The largest workflows seen hold about 100,000.
+pub const MAX_VALUES: usize = 2_000_000;
+/// Longest document in bytes that is looked at.
+pub const MAX_BYTES: usize = 64 << 20;
+
+/// One JSON value; text borrows from the document where it needs no unescaping.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value<'a> {
+    /// `null`, and whatever was nested deeper than [`MAX_DEPTH`].
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// The number as written, `NaN` and `Infinity` included.
+    Number(&'a str),
+    /// The string, unescaped.
+    String(Cow<'a, str>),
+    /// The elements.
+    Array(Vec<Value<'a>>),
+    /// Keys and values in the order of the file, duplicates included.
+    Object(Vec<(Cow<'a, str>, Value<'a>)>),
+}
+
+impl<'a> Value<'a> {
+    /// The value of `key`; the last one of duplicates, as Python, JavaScript and C# read them.
+    pub fn get(&self, key: &str) -> Option<&Value<'a>> {
+        self.entries().iter().rev().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// Whether this is an object with `key`.
+    pub fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Keys and values of an object; nothing for other values.
+    pub fn entries(&self) -> &[(Cow<'a, str>, Value<'a>)] {
+        match self {
+            Value::Object(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// Elements of an array; nothing for other values.
+    pub fn items(&self) -> &[Value<'a>] {
+        match self {
+            Value::Array(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The text of a string.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The truth value of a boolean.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Value::Bool(truth) => Some(*truth),
+            _ => None,
+        }
+    }
+
+    /// The number as a finite float.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Value::Number(raw) => raw.parse().ok().filter(|number: &f64| number.is_finite()),
+            _ => None,
+        }
+    }
+
+    /// The number as an unsigned integer, exact; whole floats below 2^53 count.
+    pub fn as_u64(&self) -> Option<u64> {
+        match self {
+            Value::Number(raw) => whole_number(raw),
+            _ => None,
+        }
+    }
+
+    /// The value as text for people: strings plain, everything else as compact JSON.
+    pub fn to_text(&self) -> String {
+        match self {
+            Value::String(text) => text.to_string(),
+            other => {
+                let mut out = String::new();
+                other.write(&mut out);
+                out
+            }
+        }
+    }
+
+    /// Appends the value as compact JSON. Nesting is at most [`MAX_DEPTH`].
+    fn write(&self, out: &mut String) {
+        match self {
+            Value::Null => out.push_str("null"),
+            Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
+            Value::Number(raw) => out.push_str(raw),
+            Value::String(text) => write_string(text, out),
+            Value::Array(items) => {
+                out.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    item.write(out);
+                }
+                out.push(']');
+            }
+            Value::Object(entries) => {
+                out.push('{');
+                for (index, (key, value)) in entries.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    write_string(key, out);
+                    out.push(':');
+                    value.write(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+}
+
+/// Appends `text` as a JSON string, with the quotes.
+pub fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            control if control < ' ' => {
+                write!(out, "\\u{:04x}", u32::from(control)).expect("writing to a String cannot fail");
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+}
+
+/// Reads an unsigned integer exactly; `20.0` and `2e1` count while a float holds them exactly.
+pub fn whole_number(raw: &str) -> Option<u64> {
+    /// First integer from which on floats skip numbers.
+    const EXACT_FLOAT_LIMIT: f64 = 9_007_199_254_740_992.0;
+    if let Ok(number) = raw.parse::<u64>() {
+        return Some(number);
+    }
+    let number: f64 = raw.parse().ok()?;
+    (number >= 0.0 && number < EXACT_FLOAT_LIMIT && number.fract() == 0.0).then_some(number as u64)
+}
+
+/// A document and what was odd about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document<'a> {
+    /// The value; incomplete where `truncated` or `too_large` is set.
+    pub value: Value<'a>,
+    /// The text ended inside the value. A string or number that was cut is left out.
+    pub truncated: bool,
+    /// Something was nested deeper than [`MAX_DEPTH`] and became null.
+    pub too_deep: bool,
+    /// [`MAX_VALUES`] was reached; the rest is left out.
+    pub too_large: bool,
+    /// Some object holds a key twice.
+    pub duplicate_keys: bool,
+    /// What follows the value, trimmed of white space, NULs and commas.
+    pub trailing: &'a str,
+}
+
+impl Document<'_> {
+    /// Whether the text is one whole JSON value and nothing else.
+    pub fn is_whole(&self) -> bool {
+        !self.truncated && self.trailing.is_empty()
+    }
+
+    /// What a person should know about the document named `name`.
+    pub fn notes(&self, name: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.truncated {
+            notes.push(format!("{name}: the JSON ends in the middle"));
+        }
+        if self.too_deep {
+            notes.push(format!("{name}: JSON nested deeper than {MAX_DEPTH} levels was left out"));
+        }
+        if self.too_large {
+            notes.push(format!("{name}: only the first {MAX_VALUES} JSON values were read"));
+        }
+        if self.duplicate_keys {
+            notes.push(format!("{name}: duplicate JSON keys, the last of each counts"));
+        }
+        notes
+    }
+}
+
+/// Reads the object or array at the start of `text`; `None` where there is none, where the syntax
+/// is broken (an early end is not broken, see [`Document`]), or where it is too long.
+pub fn parse(text: &str) -> Option<Document<'_>> {
+    let trimmed = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\0' || c == '\u{feff}');
+    if !trimmed.starts_with(['{', '[']) || trimmed.len() > MAX_BYTES {
+        return None;
+    }
+    let mut parser = Parser {
+        text: trimmed,
+        at: 0,
+        values: 0,
+        truncated: false,
+        too_deep: false,
+        too_large: false,
+        duplicate_keys: false,
+    };
+    let value = parser.value(0).ok()?;
+    let rest = trimmed.get(parser.at..).unwrap_or_default();
+    Some(Document {
+        value,
+        truncated: parser.truncated,
+        too_deep: parser.too_deep,
+        too_large: parser.too_large,
+        duplicate_keys: parser.duplicate_keys,
+        trailing: rest.trim_matches(|c: char| c.is_whitespace() || c == '\0' || c == ','),
+    })
+}
+
+/// Why a value could not be read.
+enum Stop {
+    /// The text (or the budget) ended; what was read so far counts.
+    End,
+    /// Not JSON.
+    Syntax,
+}
+
+/// The state of one pass over a document.
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    values: usize,
+    truncated: bool,
+    too_deep: bool,
+    too_large: bool,
+    duplicate_keys: bool,
+}
+
+impl<'a> Parser<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace() || byte == 0) {
+            self.at += 1;
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, Stop> {
+        self.skip_space();
+        if self.values >= MAX_VALUES {
+            self.too_large = true;
+            return Err(Stop::End);
+        }
+        self.values += 1;
+        match self.peek().ok_or(Stop::End)? {
+            b'{' | b'[' if depth >= MAX_DEPTH => {
+                self.too_deep = true;
+                self.skip_nested()?;
+                Ok(Value::Null)
+            }
+            b'{' => self.object(depth),
+            b'[' => self.array(depth),
+            b'"' => Ok(Value::String(self.string()?)),
+            _ => self.word(),
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value<'a>, Stop> {
+        self.at += 1;
+        let mut entries = Vec::new();
+        loop {
+            match self.object_entry(depth) {
+                Ok(Some(entry)) => entries.push(entry),
+                Ok(None) => break,
+                Err(Stop::End) => {
+                    self.truncated = true;
+                    break;
+                }
+                Err(Stop::Syntax) => return Err(Stop::Syntax),
+            }
+        }
+        self.duplicate_keys |= has_duplicates(&entries);
+        Ok(Value::Object(entries))
+    }
+
+    /// The next entry, or `None` after the closing brace.
+    fn object_entry(&mut self, depth: usize) -> Result<Option<(Cow<'a, str>, Value<'a>)>, Stop> {
+        self.skip_separators();
+        match self.peek().ok_or(Stop::End)? {
+            b'}' => {
+                self.at += 1;
+                Ok(None)
+            }
+            b'"' => {
+                let key = self.string()?;
+                self.skip_space();
+                match self.peek().ok_or(Stop::End)? {
+                    b':' => self.at += 1,
+                    _ => return Err(Stop::Syntax),
+                }
+                let value = self.value(depth + 1)?;
+                self.ensure_separated(b'}')?;
+                Ok(Some((key, value)))
+            }
+            _ => Err(Stop::Syntax),
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value<'a>, Stop> {
+        self.at += 1;
+        let mut items = Vec::new();
+        loop {
+            match self.array_item(depth) {
+                Ok(Some(item)) => items.push(item),
+                Ok(None) => break,
+                Err(Stop::End) => {
+                    self.truncated = true;
+                    break;
+                }
+                Err(Stop::Syntax) => return Err(Stop::Syntax),
+            }
+        }
+        Ok(Value::Array(items))
+    }
+
+    /// The next element, or `None` after the closing bracket.
+    fn array_item(&mut self, depth: usize) -> Result<Option<Value<'a>>, Stop> {
+        self.skip_separators();
+        if self.peek().ok_or(Stop::End)? == b']' {
+            self.at += 1;
+            return Ok(None);
+        }
+        let value = self.value(depth + 1)?;
+        self.ensure_separated(b']')?;
+        Ok(Some(value))
+    }
+
+    /// Skips white space and commas: a comma too many is not worth losing a document.
+    fn skip_separators(&mut self) {
+        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace() || byte == 0 || byte == b',') {
+            self.at += 1;
+        }
+    }
+
+    /// After a value comes a comma, the closing bracket, or the end.
+    fn ensure_separated(&mut self, close: u8) -> Result<(), Stop> {
+        self.skip_space();
+        match self.peek() {
+            None | Some(b',') => Ok(()),
+            Some(byte) if byte == close => Ok(()),
+            Some(_) => Err(Stop::Syntax),
+        }
+    }
+
+    /// A number or one of the literal words.
+    fn word(&mut self) -> Result<Value<'a>, Stop> {
+        let start = self.at;
+        while self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')) {
+            self.at += 1;
+        }
+        let word = &self.text[start..self.at];
+        match word {
+            "null" => Ok(Value::Null),
+            "true" => Ok(Value::Bool(true)),
+            "false" => Ok(Value::Bool(false)),
+            "NaN" | "-NaN" | "Infinity" | "-Infinity" => Ok(Value::Number(word)),
+            _ if self.at == self.text.len() => Err(Stop::End),
+            _ if is_number(word) => Ok(Value::Number(word)),
+            _ => Err(Stop::Syntax),
+        }
+    }
+
+    fn string(&mut self) -> Result<Cow<'a, str>, Stop> {
+        self.at += 1;
+        let start = self.at;
+        loop {
+            match self.peek().ok_or(Stop::End)? {
+                b'"' => {
+                    let text = &self.text[start..self.at];
+                    self.at += 1;
+                    return Ok(Cow::Borrowed(text));
+                }
+                b'\\' => return self.escaped_string(start).map(Cow::Owned),
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    /// The rest of a string that holds escapes, from its first backslash on.
+    fn escaped_string(&mut self, start: usize) -> Result<String, Stop> {
+        let mut out = self.text[start..self.at].to_owned();
+        let mut plain_from = self.at;
+        loop {
+            match self.peek().ok_or(Stop::End)? {
+                b'"' => {
+                    out.push_str(&self.text[plain_from..self.at]);
+                    self.at += 1;
+                    return Ok(out);
+                }
+                b'\\' => {
+                    out.push_str(&self.text[plain_from..self.at]);
+                    self.at += 1;
+                    self.escape(&mut out)?;
+                    plain_from = self.at;
+                }
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    /// One escape after its backslash; an unknown one stands for its own character.
+    fn escape(&mut self, out: &mut String) -> Result<(), Stop> {
+        let character = self.text[self.at..].chars().next().ok_or(Stop::End)?;
+        self.at += character.len_utf8();
+        match character {
+            'n' => out.push('\n'),
+            't' => out.push('\t'),
+            'r' => out.push('\r'),
+            'b' => out.push('\u{8}'),
+            'f' => out.push('\u{c}'),
+            'u' => out.push(self.unicode_escape()?),
+            other => out.push(other),
+        }
+        Ok(())
+    }
+
+    /// The character of `\uXXXX`, joining surrogate pairs; a lone half becomes U+FFFD.
+    fn unicode_escape(&mut self) -> Result<char, Stop> {
+        let first = self.hex4()?;
+        if (0xD800..0xDC00).contains(&first) && self.text.as_bytes()[self.at..].starts_with(b"\\u") {
+            let back = self.at;
+            self.at += 2;
+            let second = self.hex4()?;
+            if (0xDC00..0xE000).contains(&second) {
+                let joined = 0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00);
+                return Ok(char::from_u32(joined).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            self.at = back;
+        }
+        Ok(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    fn hex4(&mut self) -> Result<u32, Stop> {
+        let bytes = self.text.as_bytes();
+        if self.at + 4 > bytes.len() {
+            self.at = bytes.len();
+            return Err(Stop::End);
+        }
+        let digits = self.text.get(self.at..self.at + 4).ok_or(Stop::Syntax)?;
+        let number = u32::from_str_radix(digits, 16).map_err(|_| Stop::Syntax)?;
+        self.at += 4;
+        Ok(number)
+    }
+
+    /// Skips one object or array without recursion, minding strings.
+    fn skip_nested(&mut self) -> Result<(), Stop> {
+        let mut depth = 0_usize;
+        loop {
+            match self.peek().ok_or(Stop::End)? {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Whether `word` is a number in JSON's sense, give or take a leading plus or zero.
+fn is_number(word: &str) -> bool {
+    let digits = word.trim_start_matches(['+', '-']);
+    digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && word.parse::<f64>().is_ok()
+}
+
+/// Whether a key stands in `entries` twice.
+fn has_duplicates(entries: &[(Cow<'_, str>, Value<'_>)]) -> bool {
+    /// Up to here comparing every pair is cheaper than hashing.
+    const FEW: usize = 12;
+    if entries.len() <= FEW {
+        return entries.iter().enumerate().any(|(index, (key, _))| entries[..index].iter().any(|(k, _)| k == key));
+    }
+    let mut seen = HashSet::with_capacity(entries.len());
+    entries.iter().any(|(key, _)| !seen.insert(key.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> Value<'_> {
+        parse(text).expect("parses").value
+    }
+
+    #[test]
+    fn seeds_keep_every_digit() {
+        assert_eq!(value(r#"{"seed": 18446744073709551615}"#).get("seed").unwrap().as_u64(), Some(u64::MAX));
+        assert_eq!(value(r#"{"seed": 20.0}"#).get("seed").unwrap().as_u64(), Some(20));
+        assert_eq!(value(r#"{"seed": -1}"#).get("seed").unwrap().as_u64(), None);
+        assert_eq!(value(r#"{"seed": 1e300}"#).get("seed").unwrap().as_u64(), None);
+    }
+
+    #[test]
+    fn not_a_number_stays_out_of_strings() {
+        let document = value(r#"{"is_changed": [NaN, -Infinity, Infinity], "text": "a: NaN, b"}"#);
+        assert_eq!(document.get("text").unwrap().as_str(), Some("a: NaN, b"));
+        assert_eq!(document.get("is_changed").unwrap().items().len(), 3);
+        assert_eq!(document.get("is_changed").unwrap().items()[0].as_f64(), None);
+    }
+
+    #[test]
+    fn escapes_and_surrogates() {
+        let document = value(r#"{"a": "\u30c6\"\\\n\ud83d\ude00", "b": "\ud83d!", "c": "\q"}"#);
+        assert_eq!(document.get("a").unwrap().as_str(), Some("テ\"\\\n😀"));
+        assert_eq!(document.get("b").unwrap().as_str(), Some("\u{fffd}!"));
+        assert_eq!(document.get("c").unwrap().as_str(), Some("q"));
+    }
+
+    #[test]
+    fn trailing_nuls_and_commas_are_nothing() {
+        assert!(parse("{\"a\": 1}\0\0, \n").unwrap().is_whole());
+        assert_eq!(parse("{\"a\": 1}\nSteps: 3").unwrap().trailing, "Steps: 3");
+        assert!(parse("{\"a\": [1, 2,],}").unwrap().is_whole());
+    }
+
+    #[test]
+    fn a_cut_document_gives_what_was_whole() {
+        let document = parse(r#"{"a": {"b": "c", "d": [1, 2, "cut off"#).unwrap();
+        assert!(document.truncated);
+        assert_eq!(document.value.to_text(), r#"{"a":{"b":"c","d":[1,2]}}"#);
+        assert!(parse(r#"{"a": 12"#).unwrap().value.get("a").is_none(), "the number may have gone on");
+    }
+
+    #[test]
+    fn prose_is_not_json() {
+        for text in ["{masterpiece}, best quality", "[a:b:0.5]", "plain", "", "{\"a\" 1}", "{a: 1}"] {
+            assert!(parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn duplicate_keys_are_noted_and_the_last_counts() {
+        let document = parse(r#"{"a": 1, "a": 2}"#).unwrap();
+        assert!(document.duplicate_keys);
+        assert_eq!(document.value.get("a").unwrap().as_u64(), Some(2));
+        assert_eq!(document.notes("x").len(), 1);
+    }
+
+    #[test]
+    fn ten_thousand_levels_are_bounded() {
+        for open in ["[", "{\"a\":"] {
+            let close = if open == "[" { "]" } else { "}" };
+            let deep = format!("{{\"before\": 1, \"deep\": {}1{}, \"after\": 2}}", open.repeat(10_000), close.repeat(10_000));
+            let document = parse(&deep).unwrap();
+            assert!(document.too_deep && document.is_whole());
+            assert_eq!(document.value.get("after").unwrap().as_u64(), Some(2));
+            let cut = parse(&deep[..deep.len() / 2]).unwrap();
+            assert!(cut.truncated && cut.too_deep);
+        }
+    }
+
+    #[test]
+    fn too_many_values_are_cut() {
+        let many = format!("[{}0]", "0,".repeat(MAX_VALUES + 10));
+        let document = parse(&many).unwrap();
+        assert!(document.too_large && document.truncated);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in ".{0,200}", json in "[\\[\\]{}\",:0-9a-z\\\\u -]{0,200}") {
+            let _ = parse(&text);
+            let _ = parse(&json);
+            let _ = parse(&format!("{{{json}"));
+        }
+
+        #[test]
+        fn strings_survive_a_round_trip(text in ".{0,100}") {
+            let mut out = String::from("[");
+            write_string(&text, &mut out);
+            out.push(']');
+            let document = parse(&out).unwrap();
+            proptest::prop_assert_eq!(document.value.items()[0].as_str(), Some(text.as_str()));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Models as data: what a manifest says, where the files are, and how their graphs are run.
+//!
+//! `runtime.rs` alone names the binding to ONNX Runtime; everything else, the labelers included,
+//! sees named tensors through the traits in `session.rs`.
+
+pub mod check;
+pub mod device;
+pub mod embedded;
+mod error;
+pub mod find_onnxruntime;
+pub mod labels;
+pub mod manifest;
+pub mod preprocess;
+pub mod runtime;
+pub mod session;
+pub mod standin;
+pub mod store;
+pub mod tensor;
+
+pub use device::{ChosenDevice, Device};
+pub use error::{BoxError, ModelError};
+pub use manifest::Manifest;
+pub use runtime::OnnxRuntime;
+pub use session::{Graph, Runtime, Session, SessionOptions};
+pub use store::{Model, ModelStore};
+pub use tensor::{Tensor, TensorData};
+
+/// The repository's small test models, for the tests of this module and of the labelers.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::path::PathBuf;
+    use std::sync::OnceLock;
+
+    use super::find_onnxruntime::Search;
+    use super::{Model, ModelStore, OnnxRuntime};
+
+    /// `tests/fixtures/models/NAME`.
+    pub fn fixture(name: &str) -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures/models")
+            .join(name)
+    }
+
+    /// The model in `tests/fixtures/models/NAME`.
+    pub fn model(name: &str) -> Model {
+        ModelStore::default()
+            .resolve(&fixture(name).display().to_string())
+            .expect("the fixture is whole")
+    }
+
+    /// ONNX Runtime, or none with one printed line when this machine has no library.
+    pub fn runtime() -> Option<&'static OnnxRuntime> {
+        static FOUND: OnceLock<Option<&'static OnnxRuntime>> = OnceLock::new();
+        *FOUND.get_or_init(|| {
+            let found = OnnxRuntime::load(&Search::from_environment(None));
+            if let Err(error) = &found {
+                let said = error.to_string();
+                println!(
+                    "skipping what needs a model: {}",
+                    said.lines().next().unwrap_or_default()
+                );
+            }
+            found.ok()
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! What the types of a manifest cannot say: numbers in range, keys that go together, files that
+//! stay in their folder.
+
+use std::path::{Component, Path};
+
+use super::{ClassifyTable, Manifest, ModelKind};
+
+/// Largest square that a model may ask for, in pixels a side.
+const MAX_SIZE: u32 = 4096;
+
+impl Manifest {
+    /// What the types cannot say. The message names the key.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '_');
+        if self.name.is_empty() || !self.name.chars().all(plain) || self.name.starts_with('.') {
+            return Err(format!(
+                "`name` is `{}`; lower case letters, digits, dots and dashes are wanted",
+                self.name
+            ));
+        }
+        self.check_image()?;
+        self.check_files()?;
+        self.check_tensor_names()?;
+        match self.kind {
+            ModelKind::Clip if self.output.is_some() => Err("`[output]` belongs to taggers, and `kind` is clip".into()),
+            ModelKind::Clip if self.text.is_none() && !self.classify.is_empty() => {
+                Err("`[[classify]]` needs the text tower, and there is no `[text]`".into())
+            }
+            ModelKind::Tagger if self.output.is_none() => Err("`kind` is tagger, and there is no `[output]`".into()),
+            ModelKind::Tagger if self.text.is_some() || !self.classify.is_empty() => {
+                Err("`[text]` and `[[classify]]` belong to clips, and `kind` is tagger".into())
+            }
+            ModelKind::Clip | ModelKind::Tagger => self.check_numbers(),
+        }
+    }
+
+    fn check_image(&self) -> Result<(), String> {
+        let image = &self.image;
+        if image.size == 0 || image.size > MAX_SIZE {
+            return Err(format!("`image.size` is {}; 1 to {MAX_SIZE} is wanted", image.size));
+        }
+        if image.mean.is_some() != image.std.is_some() {
+            return Err("`image.mean` and `image.std` go together; one of them is missing".into());
+        }
+        let numbers = image.mean.iter().chain(&image.std).flatten();
+        if numbers.clone().any(|number| !number.is_finite()) || image.std.iter().flatten().any(|&std| std <= 0.0) {
+            return Err("`image.mean` must be finite and `image.std` above zero".into());
+        }
+        Ok(())
+    }
+
+    /// Tensor names go to C interfaces as they are.
+    fn check_tensor_names(&self) -> Result<(), String> {
+        let text = self.text.iter().flat_map(|text| {
+            let mask = text.attention_mask.as_ref().map(|mask| ("text.attention_mask", mask));
+            [("text.input", &text.input), ("text.output", &text.output)]
+                .into_iter()
+                .chain(mask)
+        });
+        let image = [("image.input", &self.image.input), ("image.output", &self.image.output)];
+        match image
+            .into_iter()
+            .chain(text)
+            .find(|(_, name)| name.is_empty() || name.chars().any(char::is_control))
+        {
+            Some((key, name)) => Err(format!("`{key}` is {name:?}; the name of a tensor is wanted")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_files(&self) -> Result<(), String> {
+        for file in self.needed_files() {
+            // A manifest is foreign input: it names files in its own folder and no others.
+            let inside = Path::new(file)
+                .components()
+                .all(|part| matches!(part, Component::Normal(_)));
+            if file.is_empty() || !inside {
+                return Err(format!("the file `{file}` leaves the model's folder"));
+            }
+            let hash = self.pinned_sha256(file);
+            if hash.is_some_and(|hash| hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+                return Err(format!("`sha256` of `{file}` is not 64 hex digits"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<(), String> {
+        if let Some(text) = &self.text {
+            if text.context < 2 || text.context > 4096 {
+                return Err(format!("`text.context` is {}; 2 to 4096 is wanted", text.context));
+            }
+            if !text.logit_scale.is_finite() || text.logit_scale <= 0.0 {
+                return Err("`text.logit_scale` must be above zero".into());
+            }
+        }
+        let floor = self.output.as_ref().map(|output| ("output.floor", output.floor));
+        let thresholds = self
+            .thresholds
+            .iter()
+            .map(|(category, &value)| (category.as_str(), value));
+        for (key, value) in floor.into_iter().chain(thresholds) {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(format!("`{key}` is {value}; 0 to 1 is wanted"));
+            }
+        }
+        check_tables(&self.classify)
+    }
+}
+
+/// Checks zero-shot tables, from a manifest or from a user's configuration. The message names the
+/// table and what is wrong with it.
+pub fn check_tables(tables: &[ClassifyTable]) -> Result<(), String> {
+    for (index, table) in tables.iter().enumerate() {
+        let name = &table.name;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) {
+            return Err(format!(
+                "`classify.name` is `{name}`; a column's name in lower case is wanted"
+            ));
+        }
+        if tables[..index].iter().any(|earlier| earlier.name == *name) {
+            return Err(format!("two `[[classify]]` tables are called `{name}`"));
+        }
+        if table.labels.len() < 2 {
+            return Err(format!("the table `{name}` needs at least two labels to choose from"));
+        }
+        if let Some(label) = table.labels.iter().find(|label| label.prompts.is_empty()) {
+            return Err(format!(
+                "the label `{}` of the table `{name}` has no prompts",
+                label.name
+            ));
+        }
+        for (index, label) in table.labels.iter().enumerate() {
+            if table.labels[..index].iter().any(|earlier| earlier.name == label.name) {
+                return Err(format!("the table `{name}` has two labels called `{}`", label.name));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! A runtime without a library: waits a given time, gives known values. For tests of everything
+//! round a model, and for measuring the pipeline with a device that uses no CPU.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::device::{ChosenDevice, Device};
+use super::error::ModelError;
+use super::session::{Graph, Runtime, Session, SessionOptions};
+use super::tensor::{Input, Output, Place, Tensor, TensorInfo};
+
+/// Makes the outputs of one run from its host inputs: (inputs, name of the output) to tensor.
+pub type Answer = dyn Fn(&[(&str, &Tensor)], &str) -> Result<Tensor, ModelError> + Send + Sync;
+
+/// One graph that the stand-in pretends to have.
+#[derive(Clone)]
+pub struct StandInGraph {
+    /// What the graph declares.
+    pub inputs: Vec<TensorInfo>,
+    /// What the graph declares.
+    pub outputs: Vec<TensorInfo>,
+    /// How long one run takes; the thread sleeps.
+    pub wait: Duration,
+    /// What one run gives.
+    pub answer: Arc<Answer>,
+}
+
+/// A runtime that has the graphs it was given, by the name they are loaded under
+/// (`model/file`), and the CPU.
+#[derive(Clone, Default)]
+pub struct StandInRuntime {
+    graphs: Vec<(String, StandInGraph)>,
+}
+
+impl StandInRuntime {
+    /// Adds a graph.
+    #[must_use]
+    pub fn with_graph(mut self, name: &str, graph: StandInGraph) -> Self {
+        self.graphs.push((name.to_owned(), graph));
+        self
+    }
+}
+
+impl Runtime for StandInRuntime {
+    fn describe(&self) -> String {
+        "stand-in runtime".to_owned()
+    }
+
+    fn choose(&self, device: Device) -> Result<ChosenDevice, ModelError> {
+        match device {
+            Device::Auto | Device::Cpu => Ok(ChosenDevice {
+                device: Device::Cpu,
+                reason: "the stand-in has nothing else".to_owned(),
+            }),
+            Device::Cuda(_) | Device::TensorRt(_) => Err(ModelError::DeviceNotAvailable {
+                device,
+                reason: "the stand-in runtime has only a CPU".to_owned(),
+                source: None,
+            }),
+        }
+    }
+
+    fn load(&self, name: &str, _graph: Graph<'_>, _options: &SessionOptions) -> Result<Box<dyn Session>, ModelError> {
+        let found = self.graphs.iter().find(|(known, _)| known == name);
+        let (_, graph) = found.ok_or_else(|| ModelError::Load {
+            graph: name.to_owned(),
+            source: "the stand-in runtime was not given this graph".into(),
+        })?;
+        Ok(Box::new(StandInSession {
+            name: name.to_owned(),
+            graph: graph.clone(),
+        }))
+    }
+}
+
+struct StandInSession {
+    name: String,
+    graph: StandInGraph,
+}
+
+impl Session for StandInSession {
+    fn inputs(&self) -> &[TensorInfo] {
+        &self.graph.inputs
+    }
+
+    fn outputs(&self) -> &[TensorInfo] {
+        &self.graph.outputs
+    }
+
+    fn run(&mut self, inputs: &[(&str, Input<'_>)], outputs: &[(&str, Place)]) -> Result<Vec<Output>, ModelError> {
+        let refuse = |message: &str| ModelError::Run {
+            graph: self.name.clone(),
+            source: message.to_owned().into(),
+        };
+        let mut host = Vec::with_capacity(inputs.len());
+        for (name, input) in inputs {
+            match input {
+                Input::Host(tensor) => host.push((*name, *tensor)),
+                Input::Device(_) => return Err(refuse("the stand-in runtime has no device tensors")),
+            }
+        }
+        std::thread::sleep(self.graph.wait);
+        outputs
+            .iter()
+            .map(|(name, place)| match place {
+                Place::Host => (self.graph.answer)(&host, name).map(Output::Host),
+                Place::Device => Err(refuse("the stand-in runtime has no device tensors")),
+            })
+            .collect()
+    }
+}

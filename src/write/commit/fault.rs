@@ -1,0 +1,1 @@
+//! A file system for tests that fails, or stops the machine, at a given call.
