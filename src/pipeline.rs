@@ -55,6 +55,8 @@ pub struct Run<'a> {
     pub sink: Box<dyn Sink + 'a>,
     /// Batch size and threads.
     pub options: RunOptions,
+    /// What the end of the work means: `Early` where it is limited, so that nothing is gone.
+    pub ending: Ending,
     /// Who wants to end early.
     pub stop: &'a Stop,
     /// Who is told how far it is.
@@ -63,7 +65,7 @@ pub struct Run<'a> {
 
 /// Labels all of the work and commits it; counts into `report`.
 pub fn run(run: Run<'_>, report: &mut RunReport) -> anyhow::Result<WriteReport> {
-    let Run { work, prepare, devices, sink, options, stop, progress } = run;
+    let Run { work, prepare, devices, sink, options, ending, stop, progress } = run;
     let clock = Arc::new(StageClock::default());
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
@@ -84,7 +86,7 @@ pub fn run(run: Run<'_>, report: &mut RunReport) -> anyhow::Result<WriteReport> 
             })
             .collect();
         drop((batches, to_writer));
-        let written = write_batches(sink, labeled, &clock, stop, progress, report);
+        let written = write_batches(sink, ending, labeled, &clock, stop, progress, report);
         feeding.join().expect("the feeding thread does not panic");
         let labeling: anyhow::Result<Vec<()>> =
             labeling.into_iter().map(|thread| thread.join().expect("a label thread does not panic")).collect();
@@ -120,6 +122,7 @@ fn label_batches(
 /// Writes batches in source order and commits; on a failure asks everybody to stop.
 fn write_batches(
     mut sink: Box<dyn Sink + '_>,
+    ending: Ending,
     labeled: Receiver<LabeledBatch>,
     clock: &StageClock,
     stop: &Stop,
@@ -153,7 +156,7 @@ fn write_batches(
     };
     // After a failure nobody listens any more, so the other stages come to their end.
     drop(labeled);
-    let ending = if stop.is_asked() { Ending::Early } else { Ending::Complete };
+    let ending = if stop.is_asked() { Ending::Early } else { ending };
     let committing = Instant::now();
     let finished = sink.finish(ending);
     clock.write.add(committing);

@@ -16,6 +16,9 @@ use crate::record::{ErrorKind, Geometry};
 use crate::source::{FolderOptions, FolderSource, Root};
 use crate::write::{Permission, ReconcileOptions, RetryFailed};
 
+/// What a dataset remembers of its plan.
+pub mod recorded;
+
 /// Everything a run needs to know, resolved and checked.
 #[derive(Debug, Clone)]
 pub struct RunPlan {
@@ -88,10 +91,13 @@ impl RunPlan {
             max_images,
             metrics_textfile,
         } = args;
-        let mut effective = match (config, preset) {
-            (Some(path), _) => Config::load(path)?,
-            (None, Some(name)) => Config::preset(name)?,
-            (None, None) => Config::default(),
+        // A dataset in place of an input stands for the inputs and the plan it was made with.
+        let recorded = recorded::read(paths)?;
+        let mut effective = match (config, preset, &recorded) {
+            (Some(path), ..) => Config::load(path)?,
+            (None, Some(name), _) => Config::preset(name)?,
+            (None, None, Some(recorded)) => recorded.config.clone(),
+            (None, None, None) => Config::default(),
         };
         override_with(&mut effective.run.device, device.clone());
         override_with(&mut effective.run.batch, *batch);
@@ -106,8 +112,14 @@ impl RunPlan {
         effective.input.follow_links |= follow_links;
         effective.input.hidden |= hidden;
 
-        let roots = parse_roots(paths)?;
-        let out = resolve_out(out.as_ref(), &roots)?;
+        let (roots, out) = match recorded {
+            Some(recorded) => (recorded.roots, recorded.out),
+            None => {
+                let roots = parse_roots(paths)?;
+                let out = resolve_out(out.as_ref(), &roots)?;
+                (recorded::keep_names(roots, &out)?, out)
+            }
+        };
         check(&effective)?;
         let reconcile = ReconcileOptions {
             retry_failed: parse_retry(retry_failed.as_ref())?,

@@ -52,6 +52,7 @@ pub struct RunReport {
     /// Images that an early end left for the next run.
     pub not_reached: u64,
     /// Images seen for the first time.
+    #[serde(rename = "first_seen")]
     pub new: u64,
     /// Images whose file changed.
     pub changed: u64,
@@ -182,7 +183,7 @@ impl RunReport {
         let mut lines = vec![self.headline()];
         if self.changed + self.stale + self.gone + self.copied > 0 || self.reused > 0 {
             lines.push(format!(
-                "tonight      {} new, {} changed, {} stale, {} gone, {} reused{}",
+                "changes      {} new, {} changed, {} stale, {} gone, {} reused{}",
                 self.new,
                 self.changed,
                 self.stale,
@@ -240,9 +241,17 @@ impl RunReport {
         format!("prompts      {prompts} recovered from metadata{of}")
     }
 
-    /// Writes the summary as JSON, by rename so that a reader never sees half of it.
+    /// Writes the summary as JSON to `run-summary.json` and `runs/START.json`, by rename so that a
+    /// reader never sees half of it.
     pub fn write_json(&self, folder: &Path) -> std::io::Result<()> {
-        let path = folder.join("run-summary.json");
+        let runs = folder.join("runs");
+        std::fs::create_dir_all(&runs)?;
+        let started = self.started_at.replace([':', '-'], "");
+        self.write_to(&runs.join(format!("{started}.json")))?;
+        self.write_to(&folder.join("run-summary.json"))
+    }
+
+    fn write_to(&self, path: &Path) -> std::io::Result<()> {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
         let temporary = path.with_extension("json.tmp");

@@ -266,16 +266,15 @@ impl Dataset {
             return Ok(());
         }
         let next = NextFolder::begin(&*self.shared.fs, &self.shared.out)?;
-        let mut number = self.parts.last().map_or(0, |part| part.number + 1);
+        let first_free = self.parts.last().map_or(0, |part| part.number + 1);
         let mut swaps = Vec::with_capacity(self.parts.len());
         // All of them, so that they keep their order, by which the ledger knows them.
-        for part in &self.parts {
+        for (number, part) in (first_free..).zip(&self.parts) {
             PartRewrite::begin(&self.shared, part, &[], next.dir(), &next.name(number))?.commit()?;
             swaps.push(Swap {
                 new: number,
                 old: vec![part.number],
             });
-            number += 1;
         }
         next.commit(&swaps)?;
         self.parts = read_parts(&self.shared.out).map_err(|error| WriteError::Reopen(Box::new(error)))?;

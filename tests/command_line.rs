@@ -10,7 +10,7 @@ fn help_names_every_command_and_completions_are_written() {
     }
     for shell in ["bash", "zsh", "fish"] {
         let script = labelmill(&["completions", shell]).must_succeed().stdout();
-        assert!(script.contains("--preset"), "{shell}");
+        assert!(script.contains("preset"), "{shell}");
     }
     labelmill(&["man"]).must_succeed().must_say(".TH labelmill");
 }

@@ -17,7 +17,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("stop", &[]),
     ("report", &["record", "clock", "stop", "progress", "write"]),
     ("prepare", &["record", "metadata", "decode", "clock"]),
-    ("plan", &["record", "cli", "config", "exit", "source", "model", "metadata", "decode", "prepare"]),
+    ("plan", &["record", "cli", "config", "exit", "source", "model", "metadata", "decode", "prepare", "write"]),
     ("pipeline", &["record", "plan", "source", "prepare", "label", "write", "report", "progress", "clock", "stop"]),
     ("exit", &[]),
 ];

@@ -99,3 +99,20 @@ fn plan_tells_what_run_would_do_and_writes_nothing() {
     labelmill(&["plan", arg(&samples()), "--out", arg(&out)]).must_succeed().must_say("new").must_say("[run]");
     assert!(!out.exists());
 }
+
+#[test]
+fn a_second_run_reuses_every_row_also_when_the_root_is_typed_differently() {
+    let dir = temporary_folder();
+    let input = dir.path().join("pics");
+    copy_folder(&samples(), &input);
+    let out = dir.path().join("out");
+    crate::support::labelmill_in(dir.path(), &["run", "pics", "--out", "out"]).must_succeed();
+    let before = dataset(&out);
+    label(&input, &out, &[]).must_succeed();
+    let summary = summary(&out);
+    assert_eq!((summary["labeled"].as_u64(), summary["failed"].as_u64()), (Some(0), Some(0)), "{summary}");
+    assert_eq!(summary["reused"], summary["found"]);
+    assert_eq!(before, dataset(&out));
+    // The dataset stands for the inputs it was made from.
+    labelmill(&["plan", arg(&out)]).must_succeed().must_say("0 new").must_say(&format!("{} unchanged", summary["found"]));
+}

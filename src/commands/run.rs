@@ -12,14 +12,14 @@ use crate::config::PRESETS;
 use crate::exit::ExitStatus;
 use crate::metrics;
 use crate::pipeline::{self, Device, Run, RunOptions};
-use crate::plan::RunPlan;
+use crate::plan::{RunPlan, recorded};
 use crate::prepare::PrepareOptions;
 use crate::progress::{self, Progress};
 use crate::record::{Destination, GroupSet, LabelColumn, Twin, Twins, WorkItem};
 use crate::report::RunReport;
 use crate::source::Source;
 use crate::stop::{Stop, StopReason};
-use crate::write::{Changes, ColumnGroup, Dataset, DatasetSpec, RealFs, RowAt, WriteOptions};
+use crate::write::{Changes, ColumnGroup, Dataset, DatasetSpec, Ending, RealFs, RowAt, WriteOptions};
 
 /// Raised by hand when the metadata stage gives other values for the same bytes; rows made by
 /// another version are stale.
@@ -42,6 +42,7 @@ pub fn run(args: &RunArgs, messages: &MessageArgs) -> anyhow::Result<ExitStatus>
     progress.finish();
     report.end(started, stop.reason());
     report.write_json(&bookkeeping).context("writing run-summary.json")?;
+    recorded::write(&plan, &bookkeeping).context("recording the plan")?;
     if let Some(path) = &plan.metrics_textfile {
         metrics::write_textfile(&report, path).with_context(|| format!("writing {}", path.display()))?;
     }
@@ -75,7 +76,8 @@ fn label(
     let prepare = PrepareOptions { twins: twins.clone(), ..plan.prepare(labelers.geometries()) };
     let devices = vec![Device::new(labelers.labelers, &prepare.geometries, twins)];
     let options = RunOptions { images_per_batch: plan.config.run.batch, threads: plan.threads() };
-    let written = pipeline::run(Run { work, prepare, devices, sink, options, stop, progress }, report)?;
+    let ending = if plan.max_images.is_some() { Ending::Early } else { Ending::Complete };
+    let written = pipeline::run(Run { work, prepare, devices, sink, options, ending, stop, progress }, report)?;
     report.take_written(&written, rows_before);
     Ok(())
 }
@@ -180,19 +182,21 @@ fn status(plan: &RunPlan, report: &RunReport, stop: &Stop) -> ExitStatus {
     }
 }
 
-/// Three things that make sense next.
+/// Three things that make sense next; after a run without models, the presets that have some.
 fn next_steps(plan: &RunPlan, report: &RunReport) -> Vec<String> {
     let out = plan.out.display();
     let columns = if report.models.is_empty() { "uri, generator, prompt" } else { "uri, prompt, style, tags[1:3]" };
-    let mut lines = vec!["next".to_owned()];
-    lines.push(format!("  look at it       duckdb -c \"select {columns} from '{out}/*.parquet' limit 20\""));
-    lines.push(format!("  check it         labelmill verify {out}"));
+    let mut lines = vec![
+        "next".to_owned(),
+        format!("  look at it   duckdb -c \"select {columns} from '{out}/*.parquet'\""),
+        format!("  check it     labelmill verify {out}"),
+    ];
     if report.models.is_empty() {
-        let presets: Vec<String> =
-            PRESETS.iter().map(|(name, purpose, _)| format!("--preset {name} ({purpose})")).collect();
-        lines.push(format!("  label with models  {}", presets.join("; ")));
+        let presets = PRESETS.iter().map(|(name, purpose, _)| format!("  --preset {name:<9} {purpose}"));
+        lines.push(format!("  label more   labelmill run {} --preset NAME", report.roots.join(" ")));
+        lines.extend(presets.map(|preset| format!("             {preset}")));
     } else {
-        lines.push("  your pictures    labelmill run my-pictures/ --preset demo".to_owned());
+        lines.push("  your own     labelmill run my-pictures/".to_owned());
     }
     lines
 }

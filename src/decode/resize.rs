@@ -16,7 +16,7 @@ use std::ops::Range;
 use crate::record::{Filter, Fit, Geometry, Picture};
 use axis::Axis;
 use canvas::Canvas;
-use pass::{Engine, Part, Source};
+use pass::{Accuracy, Engine, Part, Source};
 
 /// Bytes of a band of prepared rows: large enough that the filter's coefficients, computed anew a
 /// band, do not count; small enough to stay in a core's cache.
@@ -173,11 +173,12 @@ fn render(workspace: &mut Workspace, canvas: &Canvas<'_>, filter: Filter, column
 /// The two passes, in Pillow's order.
 fn passes(workspace: &mut Workspace, canvas: &Canvas<'_>, filter: Filter, columns: Axis, rows: Axis, out: &mut [u8]) {
     let Workspace { engine, between, band } = workspace;
+    let accuracy = accuracy_of_first_pass(columns, rows);
     if is_short_first(columns, rows) {
         let needed = columns.sources(filter);
         let (width, height) = (needed.end - needed.start, rows.length);
         let short = sized(between, width as usize * height as usize * 3);
-        shorten_columns(engine, canvas, filter, &needed, rows, band, short);
+        shorten_columns(engine, canvas, filter, accuracy, &needed, rows, band, short);
         let (left, span) = columns.span_within(&needed);
         let part = Part {
             left,
@@ -187,6 +188,7 @@ fn passes(workspace: &mut Workspace, canvas: &Canvas<'_>, filter: Filter, column
         };
         engine.pass(
             filter,
+            Accuracy::Exact,
             Source {
                 pixels: short,
                 width,
@@ -200,7 +202,7 @@ fn passes(workspace: &mut Workspace, canvas: &Canvas<'_>, filter: Filter, column
         let needed = rows.sources(filter);
         let (width, height) = (columns.length, needed.end - needed.start);
         let narrow = sized(between, height as usize * width as usize * 3);
-        narrow_rows(engine, canvas, filter, columns, needed.start, band, narrow);
+        narrow_rows(engine, canvas, filter, accuracy, columns, needed.start, band, narrow);
         let (top, span) = rows.span_within(&needed);
         let part = Part {
             left: 0.0,
@@ -210,6 +212,7 @@ fn passes(workspace: &mut Workspace, canvas: &Canvas<'_>, filter: Filter, column
         };
         engine.pass(
             filter,
+            Accuracy::Exact,
             Source {
                 pixels: narrow,
                 width,
@@ -219,6 +222,16 @@ fn passes(workspace: &mut Workspace, canvas: &Canvas<'_>, filter: Filter, column
             out,
             (columns.length, rows.length),
         );
+    }
+}
+
+/// A first pass may be a level off where both directions shrink to less than half: then no pixel
+/// between the passes has more than half the weight of a result.
+fn accuracy_of_first_pass(columns: Axis, rows: Axis) -> Accuracy {
+    if columns.scale().min(rows.scale()) < 2.0 {
+        Accuracy::Exact
+    } else {
+        Accuracy::Fast
     }
 }
 
@@ -244,6 +257,7 @@ fn shorten_columns(
     engine: &mut Engine,
     canvas: &Canvas<'_>,
     filter: Filter,
+    accuracy: Accuracy,
     needed: &Range<u32>,
     rows: Axis,
     band: &mut Vec<u8>,
@@ -263,7 +277,7 @@ fn shorten_columns(
             width: canvas.width,
             height: rows.source,
         };
-        return engine.pass(filter, source, part, short, (width, rows.length));
+        return engine.pass(filter, accuracy, source, part, short, (width, rows.length));
     }
     // Bands of results; the few rows that two neighbouring bands look at are prepared twice.
     let stride = width as usize * 3;
@@ -288,6 +302,7 @@ fn shorten_columns(
         };
         engine.pass(
             filter,
+            accuracy,
             Source {
                 pixels: band,
                 width,
@@ -306,6 +321,7 @@ fn narrow_rows(
     engine: &mut Engine,
     canvas: &Canvas<'_>,
     filter: Filter,
+    accuracy: Accuracy,
     columns: Axis,
     first: u32,
     band: &mut Vec<u8>,
@@ -350,6 +366,7 @@ fn narrow_rows(
             };
             engine.pass(
                 filter,
+                accuracy,
                 Source {
                     pixels,
                     width: canvas.width,
@@ -370,6 +387,7 @@ fn narrow_rows(
             };
             engine.pass(
                 filter,
+                accuracy,
                 Source {
                     pixels: band,
                     width,

@@ -142,6 +142,7 @@ fn run_with(count: u64, devices: Vec<FirstByte>, sink: &Remember, stop: &Stop) -
         devices: devices.into_iter().map(|labeler| Device::new(vec![Box::new(labeler)], &[GEOMETRY], None)).collect(),
         sink: Box::new(sink.clone()),
         options: RunOptions { images_per_batch: 4, threads: 2 },
+        ending: Ending::Complete,
         stop,
         progress: &Hidden,
     };

@@ -77,16 +77,15 @@ fn merges(parts: &[PartInfo], options: &WriteOptions) -> Vec<Vec<usize>> {
 
 fn merge(home: &Home, parts: &[PartInfo], merges: &[Vec<usize>], options: &WriteOptions) -> Result<(), WriteError> {
     let next = NextFolder::begin(&*home.fs, &home.out)?;
-    let mut number = parts.last().map_or(0, |part| part.number + 1);
+    let first_free = parts.last().map_or(0, |part| part.number + 1);
     let mut swaps = Vec::with_capacity(merges.len());
-    for merge in merges {
+    for (number, merge) in (first_free..).zip(merges) {
         let old: Vec<&PartInfo> = merge.iter().map(|index| &parts[*index]).collect();
         write_merged(home, &old, next.dir(), &next.name(number), options)?;
         swaps.push(Swap {
             new: number,
             old: old.iter().map(|part| part.number).collect(),
         });
-        number += 1;
     }
     next.commit(&swaps)
 }

@@ -13,7 +13,6 @@ use super::schema::element;
 /// The type under which a labeler's column is written; none for a type that readers disagree on.
 pub fn plain_type(data_type: &DataType) -> Option<DataType> {
     Some(match data_type {
-        DataType::Null => return None,
         DataType::Dictionary(_, values) => plain_type(values)?,
         DataType::LargeUtf8 | DataType::Utf8View | DataType::Utf8 => DataType::Utf8,
         DataType::List(item) | DataType::LargeList(item) => {

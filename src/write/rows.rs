@@ -72,7 +72,7 @@ pub fn texts<'a>(records: &'a [ImageRecord], values: impl Fn(&'a ImageRecord) ->
 pub fn settings(records: &[ImageRecord], data_type: &DataType) -> ArrayRef {
     let nothing = Settings::default();
     let all: Vec<&Settings> = records.iter().map(|record| &record.recovered.settings).collect();
-    let present = NullBuffer::from_iter(all.iter().map(|settings| **settings != nothing));
+    let present: NullBuffer = all.iter().map(|settings| **settings != nothing).collect();
     let whole = |value: fn(&Settings) -> Option<u32>| -> ArrayRef {
         Arc::new(
             all.iter()
@@ -110,7 +110,7 @@ pub fn ai_provenance(records: &[ImageRecord], data_type: &DataType) -> ArrayRef 
         .iter()
         .map(|record| record.recovered.ai_provenance.as_ref())
         .collect();
-    let present = NullBuffer::from_iter(marks.iter().map(Option::is_some));
+    let present: NullBuffer = marks.iter().map(Option::is_some).collect();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(
             marks

@@ -1,5 +1,10 @@
 //! Whole datasets in a temporary folder: written, read back by the Arrow reader, checked.
 
+mod faults;
+mod incremental;
+mod world;
+
+use std::io::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -21,7 +26,7 @@ use crate::record::{
 const DIMENSION: usize = 4;
 
 /// The columns of a labeler called `clip`.
-pub(super) fn clip_fields() -> Vec<FieldRef> {
+fn clip_fields() -> Vec<FieldRef> {
     let item = Arc::new(Field::new("item", DataType::Float16, true));
     vec![
         Arc::new(Field::new(
@@ -34,7 +39,7 @@ pub(super) fn clip_fields() -> Vec<FieldRef> {
 }
 
 /// The columns of a labeler called `tagger`.
-pub(super) fn tagger_fields() -> Vec<FieldRef> {
+fn tagger_fields() -> Vec<FieldRef> {
     let list = |item| DataType::List(Arc::new(Field::new("item", item, true)));
     vec![
         Arc::new(Field::new("tags", list(DataType::Utf8), true)),
@@ -42,7 +47,7 @@ pub(super) fn tagger_fields() -> Vec<FieldRef> {
     ]
 }
 
-pub(super) fn group(name: &str, fingerprint: &str, fields: Vec<FieldRef>) -> ColumnGroup {
+fn group(name: &str, fingerprint: &str, fields: Vec<FieldRef>) -> ColumnGroup {
     ColumnGroup {
         name: name.to_owned(),
         fingerprint: fingerprint.to_owned(),
@@ -51,7 +56,7 @@ pub(super) fn group(name: &str, fingerprint: &str, fields: Vec<FieldRef>) -> Col
 }
 
 /// A plan with metadata and the given labelers.
-pub(super) fn spec(labelers: Vec<ColumnGroup>) -> DatasetSpec {
+fn spec(labelers: Vec<ColumnGroup>) -> DatasetSpec {
     let mut groups = vec![group("metadata", "m1", Vec::new())];
     groups.extend(labelers);
     DatasetSpec {
@@ -64,7 +69,7 @@ pub(super) fn spec(labelers: Vec<ColumnGroup>) -> DatasetSpec {
     }
 }
 
-pub(super) fn image(root: &str, path: &str) -> ImageRecord {
+fn image(root: &str, path: &str) -> ImageRecord {
     ImageRecord {
         sequence: 0,
         destination: Destination::Append,
@@ -144,7 +149,7 @@ fn failed_image(path: &str) -> ImageRecord {
 }
 
 /// `clip` columns for the records: null where the row failed. `mark` tells makings apart.
-pub(super) fn clip_columns(records: &[ImageRecord], mark: &str) -> Vec<LabelColumn> {
+fn clip_columns(records: &[ImageRecord], mark: &str) -> Vec<LabelColumn> {
     let ok: Vec<bool> = records.iter().map(|record| record.failure.is_none()).collect();
     let values: Vec<f16> = ok
         .iter()
@@ -165,7 +170,7 @@ pub(super) fn clip_columns(records: &[ImageRecord], mark: &str) -> Vec<LabelColu
 }
 
 /// `tagger` columns for the records: two tags a picture, the first one `mark`.
-pub(super) fn tagger_columns(records: &[ImageRecord], mark: &str) -> Vec<LabelColumn> {
+fn tagger_columns(records: &[ImageRecord], mark: &str) -> Vec<LabelColumn> {
     let offsets = || OffsetBuffer::from_lengths(records.iter().map(|_| 2));
     let tags: StringArray = records.iter().flat_map(|_| [Some(mark), Some("outdoors")]).collect();
     let scores: Float32Array = records.iter().flat_map(|_| [Some(0.9_f32), Some(0.4)]).collect();
@@ -184,7 +189,7 @@ pub(super) fn tagger_columns(records: &[ImageRecord], mark: &str) -> Vec<LabelCo
     tagger_fields().into_iter().zip(columns).collect()
 }
 
-pub(super) fn batch(number: u64, records: Vec<ImageRecord>, columns: Vec<LabelColumn>) -> LabeledBatch {
+fn batch(number: u64, records: Vec<ImageRecord>, columns: Vec<LabelColumn>) -> LabeledBatch {
     LabeledBatch {
         number,
         groups: GroupSet::all(2),
@@ -194,28 +199,34 @@ pub(super) fn batch(number: u64, records: Vec<ImageRecord>, columns: Vec<LabelCo
 }
 
 /// Every row of the dataset in part order.
-pub(super) fn read_all(out: &Path) -> RecordBatch {
+fn read_all(out: &Path) -> RecordBatch {
     let mut names: Vec<PathBuf> = std::fs::read_dir(out)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "parquet"))
         .collect();
     names.sort();
-    let mut batches = Vec::new();
+    let mut batches: Vec<RecordBatch> = Vec::new();
     for name in names {
         let file = std::fs::File::open(name).unwrap();
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
-        batches.extend(reader.map(Result::unwrap));
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        batches.push(RecordBatch::new_empty(Arc::clone(builder.schema())));
+        batches.extend(builder.build().unwrap().map(Result::unwrap));
     }
-    concat_batches(&batches[0].schema(), &batches).unwrap()
+    let schema = batches[0].schema();
+    assert!(
+        batches.iter().all(|batch| batch.schema().fields() == schema.fields()),
+        "two schemas"
+    );
+    concat_batches(&schema, &batches).unwrap()
 }
 
-pub(super) fn strings(rows: &RecordBatch, column: &str) -> Vec<Option<String>> {
+fn strings(rows: &RecordBatch, column: &str) -> Vec<Option<String>> {
     let array = rows.column_by_name(column).unwrap().as_string::<i32>();
     array.iter().map(|value| value.map(str::to_owned)).collect()
 }
 
-pub(super) fn open(out: &Path, spec: DatasetSpec) -> Dataset {
+fn open(out: &Path, spec: DatasetSpec) -> Dataset {
     Dataset::open(out, spec, Arc::new(RealFs)).unwrap()
 }
 

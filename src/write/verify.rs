@@ -261,8 +261,7 @@ fn unnormalised(embeddings: &ArrayRef) -> usize {
                 .map(|x| x * x)
                 .sum::<f32>()
                 .sqrt();
-            // Written so that NaN is caught too.
-            !((length - 1.0).abs() <= LENGTH_TOLERANCE)
+            length.is_nan() || (length - 1.0).abs() > LENGTH_TOLERANCE
         })
         .count()
 }

@@ -49,13 +49,15 @@ pub fn run(name: &'static str, seeds: Vec<Vec<u8>>, words: &[&[u8]], target: sup
     let watch = Watch::start(name);
     let mut ways = HashSet::new();
     for seed in &seeds {
-        ways.insert(watch.tried(seed, target));
+        ways.extend(watch.tried(seed, target));
     }
     let (mut corpus, mut count, started) = (seeds, 0_u64, Instant::now());
     while started.elapsed() < seconds {
         let input = mutated(&corpus, words, &mut random);
         count += 1;
-        if ways.insert(watch.tried(&input, target)) {
+        let known = ways.len();
+        ways.extend(watch.tried(&input, target));
+        if ways.len() > known {
             let at = if corpus.len() < MAX_CORPUS {
                 corpus.len()
             } else {
@@ -95,13 +97,13 @@ impl Watch {
         Self { name, current }
     }
 
-    fn tried(&self, input: &[u8], target: super::Target) -> u64 {
+    fn tried(&self, input: &[u8], target: super::Target) -> Vec<u64> {
         let began = Instant::now();
         *self.current.lock().unwrap() = Some((began, input.to_vec()));
         let outcome = catch_unwind(AssertUnwindSafe(|| target(input)));
         *self.current.lock().unwrap() = None;
         let name = self.name;
-        let Ok(way) = outcome else {
+        let Ok(ways) = outcome else {
             panic!("{name}: panicked on {}", keep(name, input).display())
         };
         let took = began.elapsed();
@@ -110,7 +112,7 @@ impl Watch {
             "{name}: {took:?} for {}",
             keep(name, input).display()
         );
-        way
+        ways
     }
 }
 

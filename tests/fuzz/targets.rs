@@ -6,8 +6,8 @@
 mod containers;
 mod mutate;
 
-/// A target: takes bytes, and says by a number which way it went with them.
-type Target = fn(&[u8]) -> u64;
+/// A target: takes bytes, and says by numbers which ways it went with them.
+type Target = fn(&[u8]) -> Vec<u64>;
 
 /// Every target by the name that its kept crashes begin with.
 const TARGETS: [(&str, Target); 9] = [

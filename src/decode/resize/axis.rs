@@ -30,7 +30,7 @@ impl Axis {
     }
 
     /// Source pixels a target pixel.
-    fn scale(self) -> f64 {
+    pub fn scale(self) -> f64 {
         f64::from(self.source) / self.target as f64
     }
 

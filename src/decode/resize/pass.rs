@@ -1,9 +1,8 @@
 //! One pass of a resize over RGB rows, horizontal or vertical, by `fast_image_resize`.
 //!
-//! It rounds the filter's coefficients to 16 bits, which puts some results one level off. Where a
-//! pass shrinks little, one pixel of the first pass weighs so much in the second that two such
-//! steps can meet; there the pass is computed with Pillow's own coefficients, which is slower and
-//! exact. Large reductions, where the time goes, keep the fast path.
+//! It rounds the filter's coefficients to 16 bits, which puts some results one level off; such a
+//! step in both passes could add up to two. So only a first pass that shrinks much, where the time
+//! goes and where no pixel weighs much in the second, is fast; every other pass is exact.
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
@@ -11,11 +10,17 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use super::exact;
 use crate::record::Filter;
 
-/// From how many source pixels a target pixel on the 8-bit path is within ±1 after both passes.
-const SCALE_OF_FAST_PATH: f64 = 2.0;
-
 /// Most source pixels of an exact pass; above, its time would be felt.
 const LARGEST_EXACT: usize = 4 << 20;
+
+/// How closely a pass follows Pillow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accuracy {
+    /// Within one level.
+    Fast,
+    /// Equal, if the source is not too large for that.
+    Exact,
+}
 
 /// The resizer of a thread, with its buffers.
 #[derive(Default)]
@@ -46,6 +51,7 @@ impl Engine {
     pub fn pass(
         &mut self,
         filter: Filter,
+        accuracy: Accuracy,
         source: Source<'_>,
         part: Part,
         target: &mut [u8],
@@ -55,10 +61,9 @@ impl Engine {
             .resize_alg(algorithm(filter))
             .crop(part.left, part.top, part.width, part.height)
             .use_alpha(false);
-        let scale = (part.width / f64::from(width)).max(part.height / f64::from(height));
         let is_copy = (part.width, part.height) == (f64::from(width), f64::from(height))
             && (part.left.fract(), part.top.fract()) == (0.0, 0.0);
-        let is_exact = scale < SCALE_OF_FAST_PATH
+        let is_exact = accuracy == Accuracy::Exact
             && !is_copy
             && filter != Filter::Nearest
             && source.pixels.len() / 3 <= LARGEST_EXACT;

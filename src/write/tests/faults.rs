@@ -1,0 +1,298 @@
+//! Every call of the commit path fails once, and the machine stops at every one of them, for each
+//! kind of change. Readers must see each image once under one schema, no committed row may be
+//! missing, and the next run must end where an uninterrupted one ends.
+
+use std::collections::BTreeMap;
+
+use super::world::*;
+use super::*;
+use crate::write::commit::fault::{Exchange, Fault, FaultFs, Remains, UnsyncedFs};
+
+const CLIP: Plan = Plan {
+    clip: Some("c1"),
+    tagger: None,
+};
+const BOTH: Plan = Plan {
+    clip: Some("c1"),
+    tagger: Some("t1"),
+};
+
+/// A dataset before a change, and the change.
+struct Scenario {
+    before: World,
+    plan_before: Plan,
+    after: World,
+    plan_after: Plan,
+    /// Compacts instead of running.
+    action: Action,
+    exchange: Exchange,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Run,
+    Compact,
+}
+
+impl Scenario {
+    fn act(&self, out: &Path, fs: Arc<dyn CommitFs>) -> anyhow::Result<()> {
+        match self.action {
+            Action::Run => drop(run(out, "photos", &self.after, self.plan_after, fs)?),
+            Action::Compact => drop(compact(out, &self.plan_after.spec().options, fs)?),
+        }
+        Ok(())
+    }
+
+    /// The dataset before the change, in three runs, so that there are small parts.
+    fn prepare(&self, out: &Path) {
+        if self.before.0.is_empty() {
+            return;
+        }
+        let mut growing = World::default();
+        for (index, (path, version)) in self.before.0.iter().enumerate() {
+            growing = growing.with(path, *version);
+            if index % 5 == 0 || index + 1 == self.before.0.len() {
+                run(out, "photos", &growing, self.plan_before, Arc::new(UnsyncedFs)).unwrap();
+            }
+        }
+        assert_eq!(read(out), self.before.rows(self.plan_before));
+    }
+
+    /// What a reader may see at any moment of the change.
+    #[track_caller]
+    fn check_reader(&self, out: &Path, what: &str) {
+        let seen = read(out);
+        let (before, after) = (self.before.rows(self.plan_before), self.after.rows(self.plan_after));
+        for path in before.keys().filter(|path| after.contains_key(*path)) {
+            assert!(seen.contains_key(path), "{what}: {path} is missing");
+        }
+        for (path, row) in &seen {
+            let old = before.get(path);
+            // Between the two, a new model's columns are null.
+            let between = old.map(|old| Row {
+                tag: None,
+                ..old.clone()
+            });
+            let known = [old, after.get(path), between.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|known| known == row);
+            assert!(known, "{what}: {path} says {row:?}");
+        }
+    }
+
+    /// Runs the change with a fault at every call in turn. Gives the number of calls.
+    fn survive(&self) -> usize {
+        let original = tempfile::tempdir().unwrap();
+        self.prepare(&original.path().join("labels"));
+        let calls = self.calls(original.path());
+        (1..=calls).into_par_iter().for_each(|at| {
+            self.fault_at(original.path(), at, Fault::Error);
+            self.fault_at(original.path(), at, Fault::Stop);
+        });
+        calls
+    }
+
+    /// Calls of an uninterrupted change.
+    fn calls(&self, original: &Path) -> usize {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap().join("disk");
+        copy_tree(original, &base);
+        let fs = FaultFs::new(&base, None, self.exchange);
+        self.act(&base.join("labels"), Arc::new(fs.clone())).unwrap();
+        assert_eq!(read(&base.join("labels")), self.after.rows(self.plan_after));
+        assert_tidy(&base.join("labels"));
+        fs.calls()
+    }
+
+    fn fault_at(&self, original: &Path, at: usize, fault: Fault) {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap().join("disk");
+        copy_tree(original, &base);
+        let fs = FaultFs::new(&base, Some((at, fault)), self.exchange);
+        let result = self.act(&base.join("labels"), Arc::new(fs.clone()));
+        let what = format!("{fault:?} at call {at}");
+        assert!(fs.calls() >= at, "{what} never came");
+        assert!(result.is_err() || fault == Fault::Error, "{what} went unnoticed");
+        let left: Vec<PathBuf> = match fault {
+            Fault::Error => vec![base],
+            Fault::Stop => [Remains::Everything, Remains::Synced, Remains::NamesAndSyncedBytes]
+                .into_iter()
+                .map(|remains| {
+                    let target = folder.path().join(format!("{remains:?}"));
+                    fs.leave(remains, &target);
+                    target
+                })
+                .collect(),
+        };
+        for disk in left {
+            self.check_what_is_left(&disk.join("labels"), &format!("{what}, {}", disk.display()));
+        }
+    }
+
+    fn check_what_is_left(&self, out: &Path, what: &str) {
+        if self.exchange == Exchange::Works {
+            self.check_reader(out, what);
+        }
+        // Where folders cannot be exchanged, the next start finishes the journal.
+        if self.exchange == Exchange::Missing && out.join(BOOKKEEPING_DIR).is_dir() {
+            drop(Home::take(out, Arc::new(UnsyncedFs)).unwrap_or_else(|error| panic!("{what}: {error}")));
+            self.check_reader(out, what);
+        }
+        self.act(out, Arc::new(UnsyncedFs))
+            .unwrap_or_else(|error| panic!("{what}: the next run fails: {error:#}"));
+        assert_eq!(read(out), self.after.rows(self.plan_after), "{what}");
+        assert_tidy(out);
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn scenario() -> Scenario {
+    Scenario {
+        before: World::numbered(9),
+        plan_before: CLIP,
+        after: World::numbered(9),
+        plan_after: CLIP,
+        action: Action::Run,
+        exchange: Exchange::Works,
+    }
+}
+
+#[test]
+fn a_first_run_survives_every_fault() {
+    let calls = Scenario {
+        before: World::default(),
+        ..scenario()
+    }
+    .survive();
+    assert!(calls > 15, "{calls}");
+}
+
+#[test]
+fn appending_survives_every_fault() {
+    let after = World::numbered(14);
+    assert!(Scenario { after, ..scenario() }.survive() > 10);
+}
+
+#[test]
+fn changing_survives_every_fault() {
+    let after = World::numbered(9).with("001.png", 2).with("007.png", 2);
+    assert!(Scenario { after, ..scenario() }.survive() > 8);
+}
+
+#[test]
+fn taking_out_gone_images_survives_every_fault() {
+    let after = World::numbered(9).without("001.png").without("008.png");
+    assert!(Scenario { after, ..scenario() }.survive() > 8);
+}
+
+#[test]
+fn all_at_once_survives_every_fault() {
+    let after = World::numbered(12)
+        .without("001.png")
+        .with("003.png", 2)
+        .with("008.png", 5);
+    assert!(
+        Scenario {
+            after,
+            plan_after: Plan {
+                clip: Some("c2"),
+                tagger: None
+            },
+            ..scenario()
+        }
+        .survive()
+            > 20
+    );
+}
+
+#[test]
+fn adding_a_model_survives_every_fault() {
+    let calls = Scenario {
+        plan_after: BOTH,
+        after: World::numbered(11),
+        ..scenario()
+    }
+    .survive();
+    assert!(calls > 50, "{calls}");
+}
+
+#[test]
+fn adding_a_model_by_journal_survives_every_fault() {
+    let calls = Scenario {
+        plan_after: BOTH,
+        exchange: Exchange::Missing,
+        ..scenario()
+    }
+    .survive();
+    assert!(calls > 50, "{calls}");
+}
+
+#[test]
+fn compacting_survives_every_fault() {
+    let calls = Scenario {
+        action: Action::Compact,
+        ..scenario()
+    }
+    .survive();
+    assert!(calls > 20, "{calls}");
+}
+
+#[test]
+fn compacting_by_journal_survives_every_fault() {
+    let calls = Scenario {
+        action: Action::Compact,
+        exchange: Exchange::Missing,
+        ..scenario()
+    }
+    .survive();
+    assert!(calls > 20, "{calls}");
+}
+
+#[test]
+fn the_fault_file_system_forgets_what_was_not_synced() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("disk");
+    std::fs::create_dir(&base).unwrap();
+    let fs = FaultFs::new(&base, None, Exchange::Works);
+    let write = |name: &str, sync: bool| {
+        let mut file = fs.create(&base.join(name)).unwrap();
+        file.write_all(b"bytes").unwrap();
+        if sync {
+            file.sync().unwrap();
+        }
+    };
+    write("kept", true);
+    fs.sync_dir(&base).unwrap();
+    write("empty", false);
+    write("nameless", true);
+    let left = |remains: Remains| -> BTreeMap<String, Vec<u8>> {
+        let target = folder.path().join(format!("{remains:?}"));
+        fs.leave(remains, &target);
+        let entries = std::fs::read_dir(target).unwrap().map(|entry| entry.unwrap());
+        entries
+            .map(|entry| {
+                (
+                    entry.file_name().into_string().unwrap(),
+                    std::fs::read(entry.path()).unwrap(),
+                )
+            })
+            .collect()
+    };
+    assert_eq!(left(Remains::Synced).keys().collect::<Vec<_>>(), ["kept"]);
+    let names = left(Remains::NamesAndSyncedBytes);
+    assert_eq!((names["empty"].len(), names["nameless"].len()), (0, 5));
+    assert_eq!(left(Remains::Everything)["empty"], b"bytes");
+}
