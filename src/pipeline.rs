@@ -140,6 +140,7 @@ fn write_batches(
                 let failed = batch.records.iter().filter(|record| record.failure.is_some()).count();
                 let images = batch.records.len();
                 batch.records.iter().for_each(|record| report.count(record));
+                report.count_labelers(batch.groups, (images - failed) as u64);
                 sink.write(batch)?;
                 progress.advance(images as u64, failed as u64);
                 progress.bottleneck(&clock.bottleneck());

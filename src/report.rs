@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::clock::StageClock;
 use crate::stop::StopReason;
 use crate::progress::{human_bytes, human_duration};
-use crate::record::{ImageRecord, MetadataStatus};
+use crate::record::{GroupSet, ImageRecord, MetadataStatus};
 use crate::write::{Changes, WriteReport};
 
 /// Slowest images that a summary names.
@@ -19,6 +19,9 @@ const SLOWEST_KEPT: usize = 10;
 /// Everything a summary tells.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct RunReport {
+    /// Whether the dataset was opened at all.
+    #[serde(skip)]
+    pub opened: bool,
     /// labelmill's version.
     pub version: &'static str,
     /// Start, RFC 3339.
@@ -104,12 +107,13 @@ impl RunReport {
         }
     }
 
-    /// The run is over; `reason` says why it ended early, if it did.
-    pub fn end(&mut self, started: Instant, reason: Option<StopReason>) {
+    /// The run is over; `reason` or `error` says why it ended early, if it did.
+    pub fn end(&mut self, started: Instant, reason: Option<StopReason>, error: Option<&anyhow::Error>) {
         self.ended_at = now();
         self.elapsed_secs = started.elapsed().as_secs_f64();
         self.not_reached = self.found.saturating_sub(self.labeled + self.failed + self.reused);
         self.ended_by = match reason {
+            _ if error.is_some() => error.map(|error| format!("an error: {error:#}")),
             Some(StopReason::Signal(signal)) => Some(format!("signal {signal}")),
             Some(StopReason::Deadline) => Some("the time limit".to_owned()),
             Some(StopReason::Failed) => Some("an error".to_owned()),
@@ -134,11 +138,10 @@ impl RunReport {
     }
 
     /// Takes over what the writer did.
-    pub fn take_written(&mut self, written: &WriteReport, rows_before: u64) {
+    pub fn take_written(&mut self, written: &WriteReport) {
         self.parts_written = written.parts_added + written.parts_rewritten;
         self.bytes_written = written.bytes_written;
         self.gone = written.rows_removed;
-        self.rows_in_dataset = rows_before + written.rows_added - written.rows_removed;
     }
 
     /// Counts one finished row.
@@ -158,6 +161,25 @@ impl RunReport {
         if let (MetadataStatus::Prompt, Some(generator)) = (record.recovered.status, &record.recovered.generator) {
             *self.generators.entry(generator.clone()).or_default() += 1;
         }
+    }
+
+    /// Counts rows that the labelers in `groups` made.
+    pub fn count_labelers(&mut self, groups: GroupSet, rows: u64) {
+        for (index, model) in self.models.iter().enumerate() {
+            if groups.contains(GroupSet::labeler(index)) {
+                *self.labelers.entry(model.clone()).or_default() += rows;
+            }
+        }
+    }
+
+    /// The summary as one log event, for logs that machines read.
+    pub fn log(&self) {
+        let Self { found, labeled, failed, reused, new, changed, stale, gone, copied, .. } = self;
+        let Self { rows_in_dataset, parts_written, complete, elapsed_secs, out, .. } = self;
+        tracing::info!(
+            found, labeled, failed, reused, first_seen = new, changed, stale, gone, copied, rows_in_dataset,
+            parts_written, complete, elapsed_secs, out, "done"
+        );
     }
 
     /// Remembers how long an image took, keeping the slowest.
@@ -255,8 +277,8 @@ impl RunReport {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
         let temporary = path.with_extension("json.tmp");
-        std::fs::write(&temporary, text)?;
-        std::fs::rename(temporary, path)
+        let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
+        written.inspect_err(|_| drop(std::fs::remove_file(&temporary)))
     }
 }
 

@@ -133,7 +133,8 @@ const LOCK_FILE: &str = "lock";
 struct Home {
     out: PathBuf,
     fs: Arc<dyn CommitFs>,
-    _lock: Lock,
+    /// None where the dataset is only looked at.
+    _lock: Option<Lock>,
 }
 
 impl Home {
@@ -146,7 +147,7 @@ impl Home {
         let out = out.canonicalize().map_err(WriteError::io("open", out))?;
         let lock = Lock::take(&out, &out.join(BOOKKEEPING_DIR).join(LOCK_FILE))?;
         next::recover(&*fs, &out)?;
-        Ok(Self { out, fs, _lock: lock })
+        Ok(Self { out, fs, _lock: Some(lock) })
     }
 }
 
@@ -187,6 +188,17 @@ impl Dataset {
             parts,
             ledger,
         })
+    }
+
+    /// Opens the dataset in `out` to look at it: no lock, nothing created, nothing mended. What a
+    /// run does meanwhile may make the answer old; a sink of it must not be used.
+    pub fn peek(out: &Path, spec: DatasetSpec) -> Result<Self, OpenError> {
+        let schema = DatasetSchema::new(&spec)?;
+        let out = out.canonicalize().map_err(WriteError::io("open", out))?;
+        let parts = read_parts(&out)?;
+        let ledger = Ledger::load(&out, &parts)?;
+        let home = Home { out, fs: Arc::new(RealFs), _lock: None };
+        Ok(Self { shared: Arc::new(Shared { home, spec, schema }), parts, ledger })
     }
 
     /// The folder, absolute and without links.
@@ -280,6 +292,11 @@ impl Dataset {
         self.parts = read_parts(&self.shared.out).map_err(|error| WriteError::Reopen(Box::new(error)))?;
         Ok(())
     }
+}
+
+/// Rows of all parts that `out` holds now.
+pub fn count_rows(out: &Path) -> Result<u64, OpenError> {
+    Ok(read_parts(out)?.iter().map(|part| part.rows).sum())
 }
 
 /// Refuses a folder that holds other things and no dataset.

@@ -1,5 +1,6 @@
 //! `labelmill run` and `labelmill plan`.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,7 +8,7 @@ use std::time::Instant;
 use anyhow::Context;
 
 use super::models::{Labelers, load_labelers};
-use crate::cli::{MessageArgs, RunArgs};
+use crate::cli::{LogFormat, MessageArgs, RunArgs};
 use crate::config::PRESETS;
 use crate::exit::ExitStatus;
 use crate::metrics;
@@ -19,7 +20,9 @@ use crate::record::{Destination, GroupSet, LabelColumn, Twin, Twins, WorkItem};
 use crate::report::RunReport;
 use crate::source::Source;
 use crate::stop::{Stop, StopReason};
-use crate::write::{Changes, ColumnGroup, Dataset, DatasetSpec, Ending, RealFs, RowAt, WriteOptions};
+use crate::write::{
+    self, BOOKKEEPING_DIR, Changes, ColumnGroup, Dataset, DatasetSpec, Ending, Permission, RealFs, RowAt, WriteOptions,
+};
 
 /// Raised by hand when the metadata stage gives other values for the same bytes; rows made by
 /// another version are stale.
@@ -34,23 +37,51 @@ pub fn run(args: &RunArgs, messages: &MessageArgs) -> anyhow::Result<ExitStatus>
     let progress = progress::choose(messages.quiet, messages.no_progress);
     let mut report = RunReport::begin(&plan.out, &plan.root_names());
 
-    let labelers = load_labelers(&plan, progress.as_ref())?;
-    labelers.describe(&mut report);
-    let dataset = Dataset::open(&plan.out, dataset_spec(&plan, &labelers), Arc::new(RealFs))?;
-    let bookkeeping = dataset.bookkeeping_dir();
-    let outcome = label(&plan, labelers, dataset, &stop, progress.as_ref(), &mut report);
+    let outcome = open_and_label(&plan, &stop, progress.as_ref(), &mut report);
     progress.finish();
-    report.end(started, stop.reason());
-    report.write_json(&bookkeeping).context("writing run-summary.json")?;
-    recorded::write(&plan, &bookkeeping).context("recording the plan")?;
-    if let Some(path) = &plan.metrics_textfile {
-        metrics::write_textfile(&report, path).with_context(|| format!("writing {}", path.display()))?;
+    report.end(started, stop.reason(), outcome.as_ref().err());
+    if let Err(error) = keep_records(&plan, &report, &outcome) {
+        // The run's own error matters more than one of telling about it.
+        outcome.inspect_err(|_| tracing::warn!("{error:#}"))?;
+        return Err(error);
     }
-    outcome?;
-    for line in report.closing_lines().into_iter().chain(next_steps(&plan, &report)) {
-        eprintln!("{line}");
+    let is_first = outcome?;
+    if messages.log == LogFormat::Json {
+        report.log();
+    } else {
+        let next = if is_first { next_steps(&plan, &report) } else { Vec::new() };
+        report.closing_lines().into_iter().chain(next).for_each(|line| eprintln!("{line}"));
     }
     Ok(status(&plan, &report, &stop))
+}
+
+/// Loads the models, opens the dataset and labels; says whether the dataset was empty before.
+fn open_and_label(plan: &RunPlan, stop: &Stop, progress: &dyn Progress, report: &mut RunReport) -> anyhow::Result<bool> {
+    let labelers = load_labelers(plan, progress)?;
+    labelers.describe(report);
+    let dataset = Dataset::open(&plan.out, dataset_spec(plan, &labelers), Arc::new(RealFs))?;
+    report.opened = true;
+    report.rows_in_dataset = dataset.ledger().len() as u64;
+    let is_first = dataset.ledger().is_empty();
+    let outcome = label(plan, labelers, dataset, stop, progress, report);
+    // Asked of the parts themselves, so that it holds after an error too.
+    report.rows_in_dataset = write::count_rows(&plan.out)?;
+    outcome.map(|()| is_first)
+}
+
+/// Summary, plan and metrics. A run that never got to the dataset, since another holds it, leaves
+/// that one's records alone.
+fn keep_records(plan: &RunPlan, report: &RunReport, outcome: &anyhow::Result<bool>) -> anyhow::Result<()> {
+    let locked = outcome.as_ref().err().is_some_and(|error| super::status_of(error) == ExitStatus::Locked);
+    if let (Some(path), false) = (&plan.metrics_textfile, locked) {
+        metrics::write_textfile(report, path).with_context(|| format!("writing {}", path.display()))?;
+    }
+    if report.opened {
+        let bookkeeping = plan.out.join(BOOKKEEPING_DIR);
+        report.write_json(&bookkeeping).context("writing run-summary.json")?;
+        recorded::write(plan, &bookkeeping).context("recording the plan")?;
+    }
+    Ok(())
 }
 
 /// Everything between opening the dataset and the summary: what is to be done, and doing it.
@@ -63,14 +94,17 @@ fn label(
     report: &mut RunReport,
 ) -> anyhow::Result<()> {
     let source = plan.source()?;
-    let rows_before = dataset.ledger().len() as u64;
-    let changes = survey(plan, &source, &mut dataset, report)?;
+    let has_rows = !dataset.ledger().is_empty();
+    let changes = survey(plan, &source, &mut dataset, stop, report)?;
+    if stop.is_asked() {
+        return Ok(());
+    }
     progress.start(report.found - report.reused);
 
     let sink = Box::new(dataset.sink(&changes)?);
     let dataset = Arc::new(dataset);
     let twins: Option<Arc<dyn Twins>> =
-        (labelers.count() > 0 && rows_before > 0).then(|| Arc::new(Known(dataset.clone())) as _);
+        (labelers.count() > 0 && has_rows).then(|| Arc::new(Known(dataset.clone())) as _);
     let limit = plan.max_images.unwrap_or(u64::MAX) as usize;
     let work = Box::new(work(&source, &dataset, &changes, GroupSet::all(labelers.count()), stop).take(limit));
     let prepare = PrepareOptions { twins: twins.clone(), ..plan.prepare(labelers.geometries()) };
@@ -78,7 +112,7 @@ fn label(
     let options = RunOptions { images_per_batch: plan.config.run.batch, threads: plan.threads() };
     let ending = if plan.max_images.is_some() { Ending::Early } else { Ending::Complete };
     let written = pipeline::run(Run { work, prepare, devices, sink, options, ending, stop, progress }, report)?;
-    report.take_written(&written, rows_before);
+    report.take_written(&written);
     Ok(())
 }
 
@@ -88,21 +122,32 @@ fn survey(
     plan: &RunPlan,
     source: &dyn Source,
     dataset: &mut Dataset,
+    stop: &Stop,
     report: &mut RunReport,
 ) -> anyhow::Result<Changes> {
+    let walking = Instant::now();
     let mut reconciler = dataset.reconcile(plan.reconcile);
     let mut walk = source.walk();
-    walk.by_ref().for_each(|image| reconciler.observe(&image.id));
+    let mut found_in: BTreeMap<Arc<str>, u64> = plan.root_names().into_iter().map(|name| (name, 0)).collect();
+    walk.by_ref().take_while(|_| !stop.is_asked()).for_each(|image| {
+        *found_in.entry(image.id.root.clone()).or_default() += 1;
+        reconciler.observe(&image.id);
+    });
     let walked = walk.report();
-    if walked.found == 0 && !walked.errors.is_empty() {
-        anyhow::bail!("nothing could be looked at: {}", walked.errors.join("; "));
-    }
-    // A run that is limited does not see its work through, so it makes nothing gone.
-    let complete = if plan.max_images.is_some() { &[][..] } else { &walked.complete_roots };
-    let changes = reconciler.finish(complete)?;
-    report.take_changes(&changes);
     report.walk_errors = walked.errors;
     report.links_passed_over = walked.links_passed_over;
+    report.stage_secs.insert("walk", walking.elapsed().as_secs_f64());
+    if let Some((root, _)) = found_in.iter().find(|(_, found)| **found == 0)
+        && plan.reconcile.allow_gone == Permission::Refused
+        && !stop.is_asked()
+    {
+        let why = report.walk_errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+        anyhow::bail!("no image is under {root}{why}; is it mounted? (--allow-gone goes on without it)");
+    }
+    // A run that is limited or interrupted does not see everything, so it makes nothing gone.
+    let is_whole = plan.max_images.is_none() && !stop.is_asked();
+    let changes = reconciler.finish(if is_whole { &walked.complete_roots } else { &[] })?;
+    report.take_changes(&changes);
     Ok(changes)
 }
 
@@ -116,6 +161,7 @@ fn work<'a>(
 ) -> impl Iterator<Item = WorkItem> + Send + 'a {
     let new = source
         .walk()
+        .take_while(|_| !stop.is_asked())
         .filter(|image| dataset.ledger().find(&image.id).is_none())
         .map(move |image| WorkItem { image, destination: Destination::Append, groups: everything });
     let anew = dataset.replacements(changes).map_while(|replacement| {
@@ -208,8 +254,8 @@ pub fn plan(args: &RunArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let labelers = load_labelers(&plan, &progress::Hidden)?;
     let mut report = RunReport::begin(&plan.out, &plan.root_names());
     if plan.out.is_dir() {
-        let mut dataset = Dataset::open(&plan.out, dataset_spec(&plan, &labelers), Arc::new(RealFs))?;
-        let changes = survey(&plan, &source, &mut dataset, &mut report)?;
+        let mut dataset = Dataset::peek(&plan.out, dataset_spec(&plan, &labelers))?;
+        let changes = survey(&plan, &source, &mut dataset, &Stop::new(None), &mut report)?;
         report.gone = changes.counts.gone;
     } else {
         report.found = source.walk().count() as u64;

@@ -16,7 +16,7 @@ use std::ops::Range;
 use crate::record::{Filter, Fit, Geometry, Picture};
 use axis::Axis;
 use canvas::Canvas;
-use pass::{Accuracy, Engine, Part, Source};
+use pass::{Accuracy, Engine, Kernel, Part, Source};
 
 /// Bytes of a band of prepared rows: large enough that the filter's coefficients, computed anew a
 /// band, do not count; small enough to stay in a core's cache.
@@ -173,12 +173,19 @@ fn render(workspace: &mut Workspace, canvas: &Canvas<'_>, filter: Filter, column
 /// The two passes, in Pillow's order.
 fn passes(workspace: &mut Workspace, canvas: &Canvas<'_>, filter: Filter, columns: Axis, rows: Axis, out: &mut [u8]) {
     let Workspace { engine, between, band } = workspace;
-    let accuracy = accuracy_of_first_pass(columns, rows);
+    let first = Kernel {
+        filter,
+        accuracy: accuracy_of_first_pass(columns, rows),
+    };
+    let second = Kernel {
+        filter,
+        accuracy: Accuracy::Exact,
+    };
     if is_short_first(columns, rows) {
         let needed = columns.sources(filter);
         let (width, height) = (needed.end - needed.start, rows.length);
         let short = sized(between, width as usize * height as usize * 3);
-        shorten_columns(engine, canvas, filter, accuracy, &needed, rows, band, short);
+        shorten_columns(engine, canvas, first, &needed, rows, band, short);
         let (left, span) = columns.span_within(&needed);
         let part = Part {
             left,
@@ -187,8 +194,7 @@ fn passes(workspace: &mut Workspace, canvas: &Canvas<'_>, filter: Filter, column
             height: f64::from(height),
         };
         engine.pass(
-            filter,
-            Accuracy::Exact,
+            second,
             Source {
                 pixels: short,
                 width,
@@ -202,7 +208,7 @@ fn passes(workspace: &mut Workspace, canvas: &Canvas<'_>, filter: Filter, column
         let needed = rows.sources(filter);
         let (width, height) = (columns.length, needed.end - needed.start);
         let narrow = sized(between, height as usize * width as usize * 3);
-        narrow_rows(engine, canvas, filter, accuracy, columns, needed.start, band, narrow);
+        narrow_rows(engine, canvas, first, columns, needed.start, band, narrow);
         let (top, span) = rows.span_within(&needed);
         let part = Part {
             left: 0.0,
@@ -211,8 +217,7 @@ fn passes(workspace: &mut Workspace, canvas: &Canvas<'_>, filter: Filter, column
             height: span,
         };
         engine.pass(
-            filter,
-            Accuracy::Exact,
+            second,
             Source {
                 pixels: narrow,
                 width,
@@ -256,8 +261,7 @@ fn sized(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
 fn shorten_columns(
     engine: &mut Engine,
     canvas: &Canvas<'_>,
-    filter: Filter,
-    accuracy: Accuracy,
+    kernel: Kernel,
     needed: &Range<u32>,
     rows: Axis,
     band: &mut Vec<u8>,
@@ -277,7 +281,7 @@ fn shorten_columns(
             width: canvas.width,
             height: rows.source,
         };
-        return engine.pass(filter, accuracy, source, part, short, (width, rows.length));
+        return engine.pass(kernel, source, part, short, (width, rows.length));
     }
     // Bands of results; the few rows that two neighbouring bands look at are prepared twice.
     let stride = width as usize * 3;
@@ -290,7 +294,7 @@ fn shorten_columns(
             length,
             ..rows
         };
-        let sources = results.sources(filter);
+        let sources = results.sources(kernel.filter);
         let height = sources.end - sources.start;
         canvas.prepare(sources.start, height, needed, band);
         let (top, span) = results.span_within(&sources);
@@ -301,8 +305,7 @@ fn shorten_columns(
             height: span,
         };
         engine.pass(
-            filter,
-            accuracy,
+            kernel,
             Source {
                 pixels: band,
                 width,
@@ -320,15 +323,14 @@ fn shorten_columns(
 fn narrow_rows(
     engine: &mut Engine,
     canvas: &Canvas<'_>,
-    filter: Filter,
-    accuracy: Accuracy,
+    kernel: Kernel,
     columns: Axis,
     first: u32,
     band: &mut Vec<u8>,
     narrow: &mut [u8],
 ) {
     let stride = columns.length as usize * 3;
-    let needed = columns.sources(filter);
+    let needed = columns.sources(kernel.filter);
     let width = needed.end - needed.start;
     let picture = canvas.top..canvas.top + canvas.picture.height;
     let band_rows = (BAND_BYTES / (width as usize * 3)).max(16) as u32;
@@ -365,8 +367,7 @@ fn narrow_rows(
                 height: f64::from(count),
             };
             engine.pass(
-                filter,
-                accuracy,
+                kernel,
                 Source {
                     pixels,
                     width: canvas.width,
@@ -386,8 +387,7 @@ fn narrow_rows(
                 height: f64::from(count),
             };
             engine.pass(
-                filter,
-                accuracy,
+                kernel,
                 Source {
                     pixels: band,
                     width,

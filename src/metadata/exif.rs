@@ -274,6 +274,8 @@ impl Tiff<'_> {
             _ if is_certain || text::looks_like_text(&value) => text::any(&value),
             _ => return collector.charge(value.len()),
         };
+        // A value that decodes to less than it takes (NULs) was read all the same.
+        collector.charge(value.len().saturating_sub(decoded.text.len()));
         if decoded.is_lossy {
             collector.note(format!("exif: {} is not valid UTF-16", tags::name(field.tag)));
         }

@@ -47,7 +47,10 @@ fn best(entries: &[&RawEntry], picture: comfyui::PictureSize) -> Found {
     let hits::Search { hits, unreadable } = hits::search(entries, picture);
     let order = |hit: &Hit| (hit.recovered.prompt.is_none(), hit.rank, hit.position);
     let Some(first) = (0..hits.len()).min_by_key(|at| order(&hits[*at])) else {
-        return Found { recovered: Recovered::default(), unreadable };
+        return Found {
+            recovered: Recovered::default(),
+            unreadable,
+        };
     };
     let generators: Vec<String> = hits.iter().filter_map(|hit| hit.recovered.generator.clone()).collect();
     let hit = hits.into_iter().nth(first).expect("the index comes from this list");
@@ -68,7 +71,9 @@ fn name_also(recovered: &mut Recovered, generator: String) {
 
 /// The sidecar has the prompt; what was recognised in the image itself is named beside it.
 fn prefer_sidecar(inside: Found, mut sidecar: Found) -> Found {
-    let Recovered { generator, also, notes, .. } = inside.recovered;
+    let Recovered {
+        generator, also, notes, ..
+    } = inside.recovered;
     for generator in generator.into_iter().chain(also) {
         name_also(&mut sidecar.recovered, generator);
     }
@@ -79,10 +84,16 @@ fn prefer_sidecar(inside: Found, mut sidecar: Found) -> Found {
 
 /// Attaches provenance marks. Where they are all there is, their vendor is the generator.
 fn add_provenance(recovered: &mut Recovered, marks: Marks) {
-    let vendor = marks.provenance.as_ref().and_then(|provenance| provenance.vendor.clone());
+    let vendor = marks
+        .provenance
+        .as_ref()
+        .and_then(|provenance| provenance.vendor.clone());
     if recovered.generator.is_none() && marks.is_ai {
         recovered.status = MetadataStatus::AiNoPrompt;
-        recovered.slot = marks.provenance.as_ref().and_then(|provenance| provenance.evidence.clone());
+        recovered.slot = marks
+            .provenance
+            .as_ref()
+            .and_then(|provenance| provenance.evidence.clone());
         recovered.generator = vendor;
     } else if let Some(vendor) = vendor
         && recovered.generator.is_some()

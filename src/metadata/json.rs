@@ -34,7 +34,11 @@ pub enum Value<'a> {
 impl<'a> Value<'a> {
     /// The value of `key`; the last one of duplicates, as Python, JavaScript and C# read them.
     pub fn get(&self, key: &str) -> Option<&Value<'a>> {
-        self.entries().iter().rev().find(|(name, _)| name == key).map(|(_, value)| value)
+        self.entries()
+            .iter()
+            .rev()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value)
     }
 
     /// Whether this is an object with `key`.
@@ -162,7 +166,7 @@ pub fn whole_number(raw: &str) -> Option<u64> {
         return Some(number);
     }
     let number: f64 = raw.parse().ok()?;
-    (number >= 0.0 && number < EXACT_FLOAT_LIMIT && number.fract() == 0.0).then_some(number as u64)
+    ((0.0..EXACT_FLOAT_LIMIT).contains(&number) && number.fract() == 0.0).then_some(number as u64)
 }
 
 /// A document and what was odd about it.
@@ -195,7 +199,9 @@ impl Document<'_> {
             notes.push(format!("{name}: the JSON ends in the middle"));
         }
         if self.too_deep {
-            notes.push(format!("{name}: JSON nested deeper than {MAX_DEPTH} levels was left out"));
+            notes.push(format!(
+                "{name}: JSON nested deeper than {MAX_DEPTH} levels was left out"
+            ));
         }
         if self.too_large {
             notes.push(format!("{name}: only the first {MAX_VALUES} JSON values were read"));
@@ -357,7 +363,10 @@ impl<'a> Parser<'a> {
 
     /// Skips white space and commas: a comma too many is not worth losing a document.
     fn skip_separators(&mut self) {
-        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace() || byte == 0 || byte == b',') {
+        while self
+            .peek()
+            .is_some_and(|byte| byte.is_ascii_whitespace() || byte == 0 || byte == b',')
+        {
             self.at += 1;
         }
     }
@@ -375,7 +384,10 @@ impl<'a> Parser<'a> {
     /// A number or one of the literal words.
     fn word(&mut self) -> Result<Value<'a>, Stop> {
         let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')) {
+        while self
+            .peek()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+        {
             self.at += 1;
         }
         let word = &self.text[start..self.at];
@@ -504,7 +516,10 @@ fn has_duplicates(entries: &[(Cow<'_, str>, Value<'_>)]) -> bool {
     /// Up to here comparing every pair is cheaper than hashing.
     const FEW: usize = 12;
     if entries.len() <= FEW {
-        return entries.iter().enumerate().any(|(index, (key, _))| entries[..index].iter().any(|(k, _)| k == key));
+        return entries
+            .iter()
+            .enumerate()
+            .any(|(index, (key, _))| entries[..index].iter().any(|(k, _)| k == key));
     }
     let mut seen = HashSet::with_capacity(entries.len());
     entries.iter().any(|(key, _)| !seen.insert(key.as_ref()))
@@ -520,7 +535,10 @@ mod tests {
 
     #[test]
     fn seeds_keep_every_digit() {
-        assert_eq!(value(r#"{"seed": 18446744073709551615}"#).get("seed").unwrap().as_u64(), Some(u64::MAX));
+        assert_eq!(
+            value(r#"{"seed": 18446744073709551615}"#).get("seed").unwrap().as_u64(),
+            Some(u64::MAX)
+        );
         assert_eq!(value(r#"{"seed": 20.0}"#).get("seed").unwrap().as_u64(), Some(20));
         assert_eq!(value(r#"{"seed": -1}"#).get("seed").unwrap().as_u64(), None);
         assert_eq!(value(r#"{"seed": 1e300}"#).get("seed").unwrap().as_u64(), None);
@@ -554,12 +572,22 @@ mod tests {
         let document = parse(r#"{"a": {"b": "c", "d": [1, 2, "cut off"#).unwrap();
         assert!(document.truncated);
         assert_eq!(document.value.to_text(), r#"{"a":{"b":"c","d":[1,2]}}"#);
-        assert!(parse(r#"{"a": 12"#).unwrap().value.get("a").is_none(), "the number may have gone on");
+        assert!(
+            parse(r#"{"a": 12"#).unwrap().value.get("a").is_none(),
+            "the number may have gone on"
+        );
     }
 
     #[test]
     fn prose_is_not_json() {
-        for text in ["{masterpiece}, best quality", "[a:b:0.5]", "plain", "", "{\"a\" 1}", "{a: 1}"] {
+        for text in [
+            "{masterpiece}, best quality",
+            "[a:b:0.5]",
+            "plain",
+            "",
+            "{\"a\" 1}",
+            "{a: 1}",
+        ] {
             assert!(parse(text).is_none(), "{text}");
         }
     }
@@ -576,7 +604,11 @@ mod tests {
     fn ten_thousand_levels_are_bounded() {
         for open in ["[", "{\"a\":"] {
             let close = if open == "[" { "]" } else { "}" };
-            let deep = format!("{{\"before\": 1, \"deep\": {}1{}, \"after\": 2}}", open.repeat(10_000), close.repeat(10_000));
+            let deep = format!(
+                "{{\"before\": 1, \"deep\": {}1{}, \"after\": 2}}",
+                open.repeat(10_000),
+                close.repeat(10_000)
+            );
             let document = parse(&deep).unwrap();
             assert!(document.too_deep && document.is_whole());
             assert_eq!(document.value.get("after").unwrap().as_u64(), Some(2));

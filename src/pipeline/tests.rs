@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, Field, FieldRef};
 
 use super::*;
-use crate::label::{Labeler, Labels};
+use crate::label::{LabelError, Labeler, Labels};
 use crate::progress::Hidden;
 use crate::record::{
     Alpha, Destination, FileStat, Filter, Fit, Geometry, GroupSet, ImageId, OpenImage, ReadSeek, SourceImage,

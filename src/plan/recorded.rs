@@ -9,6 +9,7 @@ use anyhow::Context;
 
 use super::RunPlan;
 use crate::config::Config;
+use crate::exit::UsageError;
 use crate::source::{Root, lexical_absolute, path_of_text, path_text};
 use crate::write::BOOKKEEPING_DIR;
 
@@ -40,15 +41,26 @@ pub fn read(paths: &[String]) -> anyhow::Result<Option<Recorded>> {
 }
 
 /// Gives roots the names under which the dataset knows their folders: `pics` and its absolute path
-/// are one root. A root that was named by the user keeps its name.
+/// are one root, and a single file in it is a row of that root. A folder inside or around a known
+/// one is refused.
 pub fn keep_names(mut roots: Vec<Root>, out: &Path) -> anyhow::Result<Vec<Root>> {
     let known = folders(out)?;
-    for root in &mut roots {
-        let folder = path_text(&root.folder);
-        if !known.contains_key(&*root.name)
-            && let Some((name, _)) = known.iter().find(|(_, known)| **known == folder)
-        {
-            root.name = name.as_str().into();
+    for root in roots.iter_mut().filter(|root| !known.contains_key(&*root.name)) {
+        let overlapping = known.iter().map(|(name, folder)| (name, path_of_text(folder)));
+        for (name, folder) in overlapping {
+            if root.folder == folder || (root.single_file.is_some() && root.folder.starts_with(&folder)) {
+                (root.name, root.folder) = (name.as_str().into(), folder);
+                break;
+            }
+            if root.folder.starts_with(&folder) || folder.starts_with(&root.folder) {
+                let message = format!(
+                    "{} overlaps {}, which this dataset knows as {name}: its images would be there twice; \
+                     label {name} again, or name another --out",
+                    root.folder.display(),
+                    folder.display()
+                );
+                return Err(UsageError::new(message));
+            }
         }
     }
     Ok(roots)

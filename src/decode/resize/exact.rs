@@ -35,6 +35,10 @@ fn pass_avx2(filter: Filter, source: Source<'_>, part: Part, target: &mut [u8], 
 }
 
 /// The pass itself, in plain Rust that compilers turn into vector instructions.
+#[expect(
+    clippy::inline_always,
+    reason = "it must be compiled anew for the instructions of its caller"
+)]
 #[inline(always)]
 fn portable_pass(filter: Filter, source: Source<'_>, part: Part, target: &mut [u8], (width, height): (u32, u32)) {
     let source_stride = source.width as usize * 3;
@@ -69,6 +73,10 @@ fn portable_pass(filter: Filter, source: Source<'_>, part: Part, target: &mut [u
 }
 
 /// One row of the horizontal pass.
+#[expect(
+    clippy::inline_always,
+    reason = "it must be compiled anew for the instructions of its caller"
+)]
 #[inline(always)]
 fn across(row: &[[u8; 3]], windows: &[Window], line: &mut [[u8; 3]]) {
     for (window, pixel) in windows.iter().zip(line) {

@@ -22,6 +22,13 @@ pub(super) enum Accuracy {
     Exact,
 }
 
+/// How the pixels of a pass are weighed, and how closely.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kernel {
+    pub filter: Filter,
+    pub accuracy: Accuracy,
+}
+
 /// The resizer of a thread, with its buffers.
 #[derive(Default)]
 pub(super) struct Engine {
@@ -50,8 +57,7 @@ impl Engine {
     /// has the target's width or height, so that one direction is left as it is.
     pub fn pass(
         &mut self,
-        filter: Filter,
-        accuracy: Accuracy,
+        Kernel { filter, accuracy }: Kernel,
         source: Source<'_>,
         part: Part,
         target: &mut [u8],

@@ -16,11 +16,15 @@ const MAX_C2PA_BYTES: usize = 16 << 20;
 /// Reads all segments before the pixels.
 pub(super) fn read(window: &mut Window, collector: &mut Collector) {
     let mut pieces = Pieces::default();
-    let mut at = 2;
-    for _ in 0..MAX_SEGMENTS {
-        let Some((marker, after)) = next_marker(window, at, collector) else {
+    let (mut at, mut count) = (2, 0);
+    while let Some((marker, after)) = next_marker(window, at, collector) {
+        count += 1;
+        if count > MAX_SEGMENTS {
+            collector.note(format!(
+                "jpeg: more than {MAX_SEGMENTS} segments; what follows is left out"
+            ));
             break;
-        };
+        }
         match marker {
             // The pixels begin, or the file ends.
             0xda | 0xd9 => break,

@@ -209,7 +209,10 @@ fn keep(slot: &str, key: String, value: &[u8], is_cut: bool, collector: &mut Col
         collector.charge(value.len());
         raw_profile(kind, value, collector);
     } else {
-        collector.entry(slot, key, text::utf8_or_latin1(value, is_cut));
+        let text = text::utf8_or_latin1(value, is_cut);
+        // NULs that were trimmed off may have been unpacked in millions.
+        collector.charge(value.len().saturating_sub(text.len()));
+        collector.entry(slot, key, text);
     }
 }
 

@@ -31,7 +31,10 @@ pub fn is_graph(object: &Value<'_>) -> bool {
 pub fn interpret_graph(object: &Value<'_>) -> Option<Recovered> {
     let mut graph = comfyui::interpret_api(object, None)?;
     graph.generator = Some("civitai".to_owned());
-    let inner = object.get("extraMetadata").and_then(Value::as_str).and_then(json::parse);
+    let inner = object
+        .get("extraMetadata")
+        .and_then(Value::as_str)
+        .and_then(json::parse);
     let Some(inner) = inner else { return Some(graph) };
     let mut recovered = super::fields::named("civitai");
     for (key, value) in inner.value.entries() {
@@ -53,7 +56,9 @@ pub fn interpret_graph(object: &Value<'_>) -> Option<Recovered> {
 
 /// Model and LoRAs of the infotext's `Civitai resources`; the list itself stays among the extras.
 pub fn add_resources(recovered: &mut Recovered, parts: &Infotext) {
-    let Some(document) = parts.setting("Civitai resources").and_then(json::parse) else { return };
+    let Some(document) = parts.setting("Civitai resources").and_then(json::parse) else {
+        return;
+    };
     for resource in document.value.items() {
         let kind = resource.get("type").and_then(Value::as_str).unwrap_or_default();
         let name = resource.get("modelName").and_then(Value::as_str);
@@ -71,14 +76,24 @@ fn add_loras(recovered: &mut Recovered, resources: &Value<'_>) {
         if !matches!(kind, "lora" | "lycoris" | "dora" | "locon") {
             continue;
         }
-        let weight = resource.get("weight").or_else(|| resource.get("strength")).and_then(Value::as_f64);
-        let name = match (resource.get("modelName").and_then(Value::as_str), resource.get("modelVersionId")) {
+        let weight = resource
+            .get("weight")
+            .or_else(|| resource.get("strength"))
+            .and_then(Value::as_f64);
+        let name = match (
+            resource.get("modelName").and_then(Value::as_str),
+            resource.get("modelVersionId"),
+        ) {
             (Some(name), _) => name.to_owned(),
             (None, Some(version)) => format!("modelVersionId:{}", version.to_text()),
             (None, None) => continue,
         };
         if !recovered.loras.iter().any(|lora| lora.name == name) {
-            recovered.loras.push(Lora { name, weight, hash: None });
+            recovered.loras.push(Lora {
+                name,
+                weight,
+                hash: None,
+            });
         }
     }
 }
@@ -98,7 +113,12 @@ Steps: 30, Sampler: DPM++ 2M Karras, CFG scale: 7, Seed: 1, Created Date: 2025-0
         assert_eq!(recovered.settings.model.as_deref(), Some("Big, Model"));
         assert_eq!(recovered.loras[0].name, "modelVersionId:210873");
         assert_eq!(recovered.loras[0].weight, Some(0.5));
-        assert!(recovered.parameters_extra.iter().any(|(key, value)| key == "Civitai metadata" && value == "{\"remixOfId\":5}"));
+        assert!(
+            recovered
+                .parameters_extra
+                .iter()
+                .any(|(key, value)| key == "Civitai metadata" && value == "{\"remixOfId\":5}")
+        );
     }
 
     #[test]

@@ -37,12 +37,17 @@ pub fn interpret_ui(object: &Value<'_>, picture: PictureSize) -> Option<Recovere
         return None;
     }
     let Some(graph) = workflow::from_ui(object) else {
-        return Some(Recovered { status: MetadataStatus::WorkflowOnly, ..named("comfyui") });
+        return Some(Recovered {
+            status: MetadataStatus::WorkflowOnly,
+            ..named("comfyui")
+        });
     };
     let mut recovered = interpret_graph(&graph, picture, Confidence::Heuristic);
     recovered.status = MetadataStatus::WorkflowOnly;
     if recovered.prompt.is_some() {
-        recovered.notes.push("heuristic: the prompt is read from the workflow's widgets".to_owned());
+        recovered
+            .notes
+            .push("heuristic: the prompt is read from the workflow's widgets".to_owned());
     }
     Some(recovered)
 }
@@ -58,7 +63,9 @@ fn interpret_graph(graph: &Graph<'_>, picture: PictureSize, confidence: Confiden
     let negative = conditioning::of_sampler(graph, node, choice.sampler, Side::Negative);
     let ambiguous = note_ambiguity(graph, &origins, &choice, &positive, &mut recovered);
     if positive.opaque || negative.opaque {
-        recovered.notes.push("heuristic: the prompt passes through a node whose output is not in the file".to_owned());
+        recovered
+            .notes
+            .push("heuristic: the prompt passes through a node whose output is not in the file".to_owned());
     }
     fill_settings(graph, choice.sampler, &positive, &mut recovered);
     recovered.prompt = positive.prompt();
@@ -70,7 +77,9 @@ fn interpret_graph(graph: &Graph<'_>, picture: PictureSize, confidence: Confiden
     }
     add_extras(graph, &origins.samplers, choice.sampler, &mut recovered);
     if graph.is_exhausted() {
-        recovered.notes.push("the ComfyUI graph is too large to be followed to its end".to_owned());
+        recovered
+            .notes
+            .push("the ComfyUI graph is too large to be followed to its end".to_owned());
     }
     let guessed = ambiguous || positive.opaque || graph.is_exhausted();
     conclude(recovered, if guessed { Confidence::Heuristic } else { confidence })
@@ -85,7 +94,11 @@ struct Choice {
 
 /// One output: its chain's base. Several: the one that fits the picture's size, else the nearest.
 fn choose(graph: &Graph<'_>, origins: &sampler::Origins, picture: PictureSize) -> Option<Choice> {
-    let bases: Vec<usize> = origins.nearest.iter().map(|last| sampler::base_of(graph, *last)).collect();
+    let bases: Vec<usize> = origins
+        .nearest
+        .iter()
+        .map(|last| sampler::base_of(graph, *last))
+        .collect();
     let first = *bases.first()?;
     let others = bases.iter().filter(|base| **base != first).count();
     let mut chosen = 0;
@@ -97,7 +110,10 @@ fn choose(graph: &Graph<'_>, origins: &sampler::Origins, picture: PictureSize) -
             chosen = fits;
         }
     }
-    Some(Choice { sampler: bases[chosen], others })
+    Some(Choice {
+        sampler: bases[chosen],
+        others,
+    })
 }
 
 /// Notes what could have been read otherwise; true where that concerns the prompt.
@@ -110,15 +126,21 @@ fn note_ambiguity(
 ) -> bool {
     if choice.others > 0 {
         let count = choice.others + 1;
-        recovered.notes.push(format!("ambiguous: {count} outputs come from different samplers, one was chosen"));
+        recovered.notes.push(format!(
+            "ambiguous: {count} outputs come from different samplers, one was chosen"
+        ));
         return true;
     }
     if origins.samplers.len() < 2 {
         return false;
     }
-    let differs = origins.nearest.iter().filter(|last| **last != choice.sampler).any(|last| {
-        conditioning::of_sampler(graph, &graph.nodes[*last], *last, Side::Positive).texts != positive.texts
-    });
+    let differs = origins
+        .nearest
+        .iter()
+        .filter(|last| **last != choice.sampler)
+        .any(|last| {
+            conditioning::of_sampler(graph, &graph.nodes[*last], *last, Side::Positive).texts != positive.texts
+        });
     let count = origins.samplers.len();
     recovered.notes.push(if differs {
         format!("ambiguous: {count} samplers in a row with different prompts, the first one's is given")
@@ -149,7 +171,15 @@ fn fill_settings(graph: &Graph<'_>, index: usize, positive: &Conditioning, recov
 
 /// Further values typed at the sampler, and the other samplers whole.
 fn add_extras(graph: &Graph<'_>, samplers: &[usize], chosen: usize, recovered: &mut Recovered) {
-    const COLUMNS: &[&str] = &["seed", "noise_seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"];
+    const COLUMNS: &[&str] = &[
+        "seed",
+        "noise_seed",
+        "steps",
+        "cfg",
+        "sampler_name",
+        "scheduler",
+        "denoise",
+    ];
     /// Other samplers that are listed.
     const MAX_OTHERS: usize = 16;
     let node = &graph.nodes[chosen];
@@ -183,7 +213,15 @@ fn add_extras(graph: &Graph<'_>, samplers: &[usize], chosen: usize, recovered: &
 
 /// Fills what `recovered` lacks from the graph that the same file holds.
 pub fn complete_from_graph(recovered: &mut Recovered, graph: Recovered) {
-    let Recovered { prompt, negative_prompt, settings: from, loras, parameters_extra, notes, .. } = graph;
+    let Recovered {
+        prompt,
+        negative_prompt,
+        settings: from,
+        loras,
+        parameters_extra,
+        notes,
+        ..
+    } = graph;
     let to = &mut recovered.settings;
     recovered.prompt = recovered.prompt.take().or(prompt);
     recovered.negative_prompt = recovered.negative_prompt.take().or(negative_prompt);

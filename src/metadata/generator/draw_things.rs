@@ -23,7 +23,7 @@ pub fn is_it(object: &Value<'_>) -> bool {
 }
 
 /// Interprets Draw Things' object.
-pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
+pub fn interpret(object: &Value<'_>) -> Recovered {
     let mut recovered = named("draw-things");
     for (key, value) in object.entries() {
         match COLUMNS.iter().find(|(name, _)| name == key) {
@@ -32,12 +32,19 @@ pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
             None => extra(&mut recovered, key, value.to_text()),
         }
     }
-    Some(conclude(recovered, Confidence::Explicit))
+    conclude(recovered, Confidence::Explicit)
 }
 
 fn lora(value: &Value<'_>) -> Option<Lora> {
-    let name = value.get("model").or_else(|| value.get("file")).and_then(Value::as_str)?;
-    Some(Lora { name: name.to_owned(), weight: value.get("weight").and_then(Value::as_f64), hash: None })
+    let name = value
+        .get("model")
+        .or_else(|| value.get("file"))
+        .and_then(Value::as_str)?;
+    Some(Lora {
+        name: name.to_owned(),
+        weight: value.get("weight").and_then(Value::as_f64),
+        hash: None,
+    })
 }
 
 /// Interprets the description that goes with it, where the JSON is missing: prompt lines, a
@@ -88,8 +95,11 @@ mod tests {
             "size": "1024x768", "steps": 30, "strength": 1, "lora": [{"model": "foo.ckpt", "weight": 0.6}], "v2": {"x": 1}}"#;
         let document = json::parse(text).unwrap();
         assert!(is_it(&document.value));
-        let recovered = interpret(&document.value).unwrap();
-        assert_eq!((recovered.prompt.as_deref(), recovered.negative_prompt.as_deref()), (Some("a cat"), Some("dog")));
+        let recovered = interpret(&document.value);
+        assert_eq!(
+            (recovered.prompt.as_deref(), recovered.negative_prompt.as_deref()),
+            (Some("a cat"), Some("dog"))
+        );
         assert_eq!(recovered.settings.height, Some(768));
         assert_eq!(recovered.loras[0].weight, Some(0.6));
     }
@@ -98,7 +108,10 @@ mod tests {
     fn description_form() {
         let text = "a cat\n-dog\nSteps: 30, Sampler: DPM++ 2M Karras, Guidance Scale: 7.5, Seed: 5, Size: 1024x768, Model: sd.ckpt, Strength: 1.0, Seed Mode: Scale Alike";
         let recovered = interpret_description(text).unwrap();
-        assert_eq!((recovered.prompt.as_deref(), recovered.negative_prompt.as_deref()), (Some("a cat"), Some("dog")));
+        assert_eq!(
+            (recovered.prompt.as_deref(), recovered.negative_prompt.as_deref()),
+            (Some("a cat"), Some("dog"))
+        );
         assert_eq!(recovered.settings.cfg_scale, Some(7.5));
         assert!(interpret_description("a photo\nof a cat").is_none());
     }

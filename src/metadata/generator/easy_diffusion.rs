@@ -46,9 +46,13 @@ pub fn is_own_key(key: &str) -> bool {
 }
 
 /// Interprets Easy Diffusion's JSON object.
-pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
-    let texts: Vec<(&str, String)> = object.entries().iter().map(|(key, value)| (key.as_ref(), value.to_text())).collect();
-    Some(from_fields(texts.iter().map(|(key, text)| (*key, text.as_str()))))
+pub fn interpret(object: &Value<'_>) -> Recovered {
+    let texts: Vec<(&str, String)> = object
+        .entries()
+        .iter()
+        .map(|(key, value)| (key.as_ref(), value.to_text()))
+        .collect();
+    from_fields(texts.iter().map(|(key, text)| (*key, text.as_str())))
 }
 
 /// Interprets one text a field.
@@ -60,7 +64,9 @@ pub fn from_fields<'t>(fields: impl Iterator<Item = (&'t str, &'t str)>) -> Reco
         match COLUMNS.iter().find(|(name, _)| *name == lower) {
             Some((_, Column::Model)) => {
                 let name = file_name(text);
-                let stem = [".safetensors", ".ckpt", ".gguf", ".pt"].iter().find_map(|end| name.strip_suffix(end));
+                let stem = [".safetensors", ".ckpt", ".gguf", ".pt"]
+                    .iter()
+                    .find_map(|end| name.strip_suffix(end));
                 put(&mut recovered, Column::Model, key, stem.unwrap_or(name));
                 if stem.unwrap_or(name) != text {
                     extra(&mut recovered, key, text);
@@ -80,12 +86,18 @@ pub fn from_fields<'t>(fields: impl Iterator<Item = (&'t str, &'t str)>) -> Reco
 fn lora_list(names: &str, weights: &str) -> Vec<Lora> {
     let parts = |list: &str| -> Vec<String> {
         let list = list.trim_matches(['[', ']']);
-        list.split(',').map(|part| part.trim().trim_matches(['"', '\'']).to_owned()).collect()
+        list.split(',')
+            .map(|part| part.trim().trim_matches(['"', '\'']).to_owned())
+            .collect()
     };
     let weights = parts(weights);
     let lora = |(at, name): (usize, String)| {
         let weight = weights.get(at).and_then(|weight| decimal(weight));
-        (!name.is_empty() && name != "None" && name != "null").then_some(Lora { name, weight, hash: None })
+        (!name.is_empty() && name != "None" && name != "null").then_some(Lora {
+            name,
+            weight,
+            hash: None,
+        })
     };
     parts(names).into_iter().enumerate().filter_map(lora).collect()
 }
@@ -115,13 +127,29 @@ mod tests {
         let document = json::parse(text).unwrap();
         assert!(is_it(&document.value));
         let lines = "Prompt: a pier: night\nNegative Prompt: fog\nSeed: 3\nStable Diffusion model: C:\\models\\sd-v1-5.safetensors\nSampler: euler_a\nSteps: 25\nGuidance Scale: 7.5\nLoRA model: foo\nLoRA Strength: 0.5";
-        for (recovered, prompt) in [(interpret(&document.value).unwrap(), "a pier"), (interpret_lines(lines).unwrap(), "a pier: night")] {
+        for (recovered, prompt) in [
+            (interpret(&document.value), "a pier"),
+            (interpret_lines(lines).unwrap(), "a pier: night"),
+        ] {
             assert_eq!(recovered.generator.as_deref(), Some("easy-diffusion"));
             assert_eq!(recovered.prompt.as_deref(), Some(prompt));
             let settings = &recovered.settings;
-            assert_eq!((settings.model.as_deref(), settings.sampler.as_deref()), (Some("sd-v1-5"), Some("euler_a")));
-            assert_eq!((settings.steps, settings.cfg_scale, settings.seed), (Some(25), Some(7.5), Some(3)));
-            assert_eq!(recovered.loras, [Lora { name: "foo".into(), weight: Some(0.5), hash: None }]);
+            assert_eq!(
+                (settings.model.as_deref(), settings.sampler.as_deref()),
+                (Some("sd-v1-5"), Some("euler_a"))
+            );
+            assert_eq!(
+                (settings.steps, settings.cfg_scale, settings.seed),
+                (Some(25), Some(7.5), Some(3))
+            );
+            assert_eq!(
+                recovered.loras,
+                [Lora {
+                    name: "foo".into(),
+                    weight: Some(0.5),
+                    hash: None
+                }]
+            );
         }
         assert!(interpret_lines("1girl, solo: yes").is_none());
     }

@@ -48,12 +48,19 @@ pub enum Column {
 
 /// A fresh result for `generator`.
 pub fn named(generator: &str) -> Recovered {
-    Recovered { generator: Some(generator.to_owned()), ..Recovered::default() }
+    Recovered {
+        generator: Some(generator.to_owned()),
+        ..Recovered::default()
+    }
 }
 
 /// Sets status and confidence by whether there is a prompt. An empty prompt is none.
 pub fn conclude(mut recovered: Recovered, confidence: Confidence) -> Recovered {
-    if recovered.prompt.as_deref().is_none_or(|prompt| prompt.trim().is_empty()) {
+    if recovered
+        .prompt
+        .as_deref()
+        .is_none_or(|prompt| prompt.trim().is_empty())
+    {
         recovered.prompt = None;
         recovered.status = MetadataStatus::NoPrompt;
         recovered.confidence = None;
@@ -155,7 +162,9 @@ fn fill_once<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
 pub fn decimal(text: &str) -> Option<f64> {
     let text = text.trim();
     let starts_like_one = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'));
-    text.parse().ok().filter(|number: &f64| starts_like_one && number.is_finite())
+    text.parse()
+        .ok()
+        .filter(|number: &f64| starts_like_one && number.is_finite())
 }
 
 /// A whole number of 32 bits.
@@ -203,14 +212,32 @@ mod tests {
     fn a_taken_column_sends_the_second_value_to_the_extras() {
         let document = json::parse(r#"{"steps": 20, "other": [1], "steps2": 30, "nothing": null}"#).unwrap();
         let mut recovered = named("x");
-        fill(&mut recovered, &document.value, &[("steps", Column::Steps), ("steps2", Column::Steps), ("nothing", Column::Vae)]);
+        fill(
+            &mut recovered,
+            &document.value,
+            &[
+                ("steps", Column::Steps),
+                ("steps2", Column::Steps),
+                ("nothing", Column::Vae),
+            ],
+        );
         assert_eq!(recovered.settings.steps, Some(20));
-        assert_eq!(recovered.parameters_extra, [("other".into(), "[1]".into()), ("steps2".into(), "30".into())]);
+        assert_eq!(
+            recovered.parameters_extra,
+            [("other".into(), "[1]".into()), ("steps2".into(), "30".into())]
+        );
     }
 
     #[test]
     fn sizes_in_every_spelling() {
-        for text in ["832x1216", "832 x 1216", "(832, 1216)", "832×1216", "832 x 1216   (portrait)", "[832, 1216]"] {
+        for text in [
+            "832x1216",
+            "832 x 1216",
+            "(832, 1216)",
+            "832×1216",
+            "832 x 1216   (portrait)",
+            "[832, 1216]",
+        ] {
             assert_eq!(size(text), Some((832, 1216)), "{text}");
         }
         for text in ["", "832", "axb", "x", "1:1", "-1x-1"] {

@@ -29,9 +29,15 @@ const COLUMNS: &[(&str, Column)] = &[
 
 /// Whether a JSON object is Fooocus'.
 pub fn is_it(object: &Value<'_>) -> bool {
-    let versioned = object.get("version").and_then(Value::as_str).is_some_and(|version| version.starts_with("Fooocus"));
+    let versioned = object
+        .get("version")
+        .and_then(Value::as_str)
+        .is_some_and(|version| version.starts_with("Fooocus"));
     object.has("prompt")
-        && (object.has("metadata_scheme") || versioned || object.has("full_prompt") || (object.has("base_model") && object.has("performance")))
+        && (object.has("metadata_scheme")
+            || versioned
+            || object.has("full_prompt")
+            || (object.has("base_model") && object.has("performance")))
         && !is_mre(object)
 }
 
@@ -42,7 +48,7 @@ pub fn is_mre(object: &Value<'_>) -> bool {
 }
 
 /// Interprets Fooocus' object. The prompt is what was typed, before styles.
-pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
+pub fn interpret(object: &Value<'_>) -> Recovered {
     let mut recovered = named(if is_mre(object) { "fooocus-mre" } else { "fooocus" });
     for (key, value) in object.entries() {
         match COLUMNS.iter().find(|(name, _)| name == key) {
@@ -52,7 +58,7 @@ pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
             None => extra(&mut recovered, key, value.to_text()),
         }
     }
-    Some(conclude(recovered, Confidence::Explicit))
+    conclude(recovered, Confidence::Explicit)
 }
 
 /// `[[name, weight, hash], …]`, or `[[name, weight], …]`.
@@ -71,7 +77,11 @@ fn lora_list(value: &Value<'_>) -> Vec<Lora> {
 /// `name : weight`.
 fn combined_lora(value: &Value<'_>) -> Option<Lora> {
     let (name, weight) = value.as_str()?.rsplit_once(" : ")?;
-    Some(Lora { name: name.to_owned(), weight: decimal(weight), hash: None })
+    Some(Lora {
+        name: name.to_owned(),
+        weight: decimal(weight),
+        hash: None,
+    })
 }
 
 #[cfg(test)]
@@ -87,13 +97,34 @@ mod tests {
             "seed": "6952411511246973023", "steps": 30, "styles": "['Fooocus V2']", "version": "Fooocus v2.5.5"}"#;
         let document = json::parse(text).unwrap();
         assert!(is_it(&document.value) && !is_mre(&document.value));
-        let recovered = interpret(&document.value).unwrap();
+        let recovered = interpret(&document.value);
         assert_eq!(recovered.generator.as_deref(), Some("fooocus"));
         assert_eq!(recovered.settings.seed, Some(6_952_411_511_246_973_023));
-        assert_eq!((recovered.settings.width, recovered.settings.height), (Some(768), Some(1280)));
-        assert_eq!(recovered.loras[0], Lora { name: "l".into(), weight: Some(0.5), hash: Some("abc".into()) });
-        assert_eq!(recovered.loras[1], Lora { name: "x.safetensors".into(), weight: Some(0.1), hash: None });
-        assert!(recovered.parameters_extra.contains(&("full_prompt".into(), "[\"a cat, styled\"]".into())));
+        assert_eq!(
+            (recovered.settings.width, recovered.settings.height),
+            (Some(768), Some(1280))
+        );
+        assert_eq!(
+            recovered.loras[0],
+            Lora {
+                name: "l".into(),
+                weight: Some(0.5),
+                hash: Some("abc".into())
+            }
+        );
+        assert_eq!(
+            recovered.loras[1],
+            Lora {
+                name: "x.safetensors".into(),
+                weight: Some(0.1),
+                hash: None
+            }
+        );
+        assert!(
+            recovered
+                .parameters_extra
+                .contains(&("full_prompt".into(), "[\"a cat, styled\"]".into()))
+        );
     }
 
     #[test]
@@ -102,7 +133,7 @@ mod tests {
             "base_model": "m.safetensors", "software": "Fooocus 1.0.43 MRE"}"#;
         let document = json::parse(text).unwrap();
         assert!(is_mre(&document.value) && !is_it(&document.value));
-        let recovered = interpret(&document.value).unwrap();
+        let recovered = interpret(&document.value);
         assert_eq!(recovered.generator.as_deref(), Some("fooocus-mre"));
         assert_eq!(recovered.negative_prompt.as_deref(), Some(""));
         assert_eq!(recovered.settings.cfg_scale, Some(7.0));

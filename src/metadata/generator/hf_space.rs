@@ -19,14 +19,16 @@ const COLUMNS: &[(&str, Column)] = &[
 /// Whether a JSON object is such a Space's. Easy Diffusion shares some keys, not these.
 pub fn is_it(object: &Value<'_>) -> bool {
     let size_and_steps = object.has("resolution") && object.has("num_inference_steps");
-    object.has("prompt") && size_and_steps && (object.has("Model") || object.has("use_upscaler") || object.has("sampler"))
+    object.has("prompt")
+        && size_and_steps
+        && (object.has("Model") || object.has("use_upscaler") || object.has("sampler"))
 }
 
 /// Interprets a Space's object.
-pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
+pub fn interpret(object: &Value<'_>) -> Recovered {
     let mut recovered = named("hf-space");
     fill(&mut recovered, object, COLUMNS);
-    Some(conclude(recovered, Confidence::Explicit))
+    conclude(recovered, Confidence::Explicit)
 }
 
 #[cfg(test)]
@@ -40,8 +42,11 @@ mod tests {
             "seed": 5, "sampler": "DPM++ 2M Karras", "Model": "WAI", "Model hash": "BDB5", "use_upscaler": {"upscale_by": 1.5}}"#;
         let document = json::parse(text).unwrap();
         assert!(is_it(&document.value));
-        let recovered = interpret(&document.value).unwrap();
-        assert_eq!((recovered.settings.width, recovered.settings.height), (Some(832), Some(1216)));
+        let recovered = interpret(&document.value);
+        assert_eq!(
+            (recovered.settings.width, recovered.settings.height),
+            (Some(832), Some(1216))
+        );
         assert_eq!(recovered.settings.sampler.as_deref(), Some("DPM++ 2M Karras"));
         assert_eq!(recovered.settings.scheduler, None);
         assert_eq!(recovered.parameters_extra.len(), 1);

@@ -92,9 +92,16 @@ struct Family {
 fn family(parts: &Infotext, origin: Origin) -> Family {
     let generator = |generator| Family { generator, also: None };
     if let Some(app) = parts.setting("App") {
-        return generator(if app == "SD.Next" { "sd-next" } else { "infotext-unknown" });
+        return generator(if app == "SD.Next" {
+            "sd-next"
+        } else {
+            "infotext-unknown"
+        });
     }
-    if ["Civitai resources", "Civitai metadata"].iter().any(|key| parts.setting(key).is_some()) {
+    if ["Civitai resources", "Civitai metadata"]
+        .iter()
+        .any(|key| parts.setting(key).is_some())
+    {
         return generator("civitai");
     }
     if let Some(version) = parts.setting("Version")
@@ -105,15 +112,25 @@ fn family(parts: &Infotext, origin: Origin) -> Family {
     if parts.has_setting_like("Postprocess ") && parts.setting("Steps").is_none() {
         return generator("a1111-extras");
     }
-    if ["Pipeline", "Operations", "Backend"].iter().any(|key| parts.setting(key).is_some()) {
+    if ["Pipeline", "Operations", "Backend"]
+        .iter()
+        .any(|key| parts.setting(key).is_some())
+    {
         return generator("sd-next");
     }
-    if ["Distilled CFG Scale", "Diffusion in Low Bits"].iter().any(|key| parts.setting(key).is_some()) {
+    if ["Distilled CFG Scale", "Diffusion in Low Bits"]
+        .iter()
+        .any(|key| parts.setting(key).is_some())
+    {
         return generator("forge");
     }
     let is_own = parts.setting("Sampler").is_some() || parts.setting("Version").is_some();
     let bare_prompt = parts.settings.is_empty() && origin == Origin::OwnSlot;
-    generator(if is_own || bare_prompt { "a1111" } else { "infotext-unknown" })
+    generator(if is_own || bare_prompt {
+        "a1111"
+    } else {
+        "infotext-unknown"
+    })
 }
 
 /// What `Version` says.
@@ -125,10 +142,19 @@ fn family_by_version(version: &str) -> Option<Family> {
         "neo" => "forge-neo",
         "fooocus" => "fooocus",
         // A node pack of ComfyUI that writes this family's text.
-        "comfyui" => return Some(Family { generator: "a1111", also: Some("comfyui") }),
+        "comfyui" => {
+            return Some(Family {
+                generator: "a1111",
+                also: Some("comfyui"),
+            });
+        }
         _ if is_forge_version(first_word) && lower.contains("rc-latest") && !lower.contains("previous") => {
             // reForge counts two versions in the first part (f1.0.0v2), its Easy edition one.
-            if first_word.contains('v') { "reforge" } else { "easy-reforge" }
+            if first_word.contains('v') {
+                "reforge"
+            } else {
+                "easy-reforge"
+            }
         }
         _ if is_forge_version(first_word) => "forge",
         // SD.Next before it wrote `App`: a bare commit, where the others have tags.
@@ -140,7 +166,8 @@ fn family_by_version(version: &str) -> Option<Family> {
 
 /// `f2.0.1v1.10.1`: an `f` and a number.
 fn is_forge_version(word: &str) -> bool {
-    word.strip_prefix('f').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    word.strip_prefix('f')
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// A commit's short hash and nothing else.
@@ -164,7 +191,9 @@ fn find_loras(parts: &Infotext) -> Vec<crate::record::Lora> {
 fn fooocus_prompts(recovered: &mut Recovered, parts: &Infotext) {
     recovered.original_prompt = parts.setting("Raw prompt").map(str::to_owned);
     recovered.original_negative_prompt = parts.setting("Raw negative prompt").map(str::to_owned);
-    recovered.parameters_extra.retain(|(key, _)| key != "Raw prompt" && key != "Raw negative prompt");
+    recovered
+        .parameters_extra
+        .retain(|(key, _)| key != "Raw prompt" && key != "Raw negative prompt");
 }
 
 /// The text of A1111's `postprocessing` and `extras` slots: settings of an upscaler, no prompt.
@@ -197,8 +226,14 @@ mod tests {
             ("Sampler: Euler, Model hash: 7460a6fa", "a1111"),
             ("Sampler: Euler, Version: f2.0.1v1.10.1-previous-669-gdfdcbab6", "forge"),
             ("Sampler: Euler, Version: f0.0.17v1.8.0rc-1.7.0", "forge"),
-            ("Sampler: Euler, Version: f1.0.0v2-v1.10.1RC-latest-2498-g5120e679", "reforge"),
-            ("Sampler: Euler, Version: f1.3.0-v1.10.1RC-latest-1038-g19395bf9", "easy-reforge"),
+            (
+                "Sampler: Euler, Version: f1.0.0v2-v1.10.1RC-latest-2498-g5120e679",
+                "reforge",
+            ),
+            (
+                "Sampler: Euler, Version: f1.3.0-v1.10.1RC-latest-1038-g19395bf9",
+                "easy-reforge",
+            ),
             ("Sampler: Euler, Version: classic", "forge-classic"),
             ("Sampler: Euler, Version: Neo", "forge-neo"),
             ("Sampler: Euler, Version: neo", "forge-neo"),
@@ -207,7 +242,10 @@ mod tests {
             ("Sampler: Default, Version: 0a083c2, Parser: Full parser", "sd-next"),
             ("App: huggingface.co, Pipeline: X", "infotext-unknown"),
             ("Model hash: AB, Model: AB", "infotext-unknown"),
-            ("Sampler: Euler, Civitai resources: [{\"type\":\"checkpoint\",\"modelVersionId\":1}]", "civitai"),
+            (
+                "Sampler: Euler, Civitai resources: [{\"type\":\"checkpoint\",\"modelVersionId\":1}]",
+                "civitai",
+            ),
             ("Sampler: Euler, Version: Fooocus v2.5.5", "fooocus"),
         ] {
             assert_eq!(generator(settings), expected, "{settings}");
@@ -221,9 +259,18 @@ mod tests {
         let settings = &recovered.settings;
         assert_eq!(settings.sampler.as_deref(), Some("DPM++ 2M Karras"));
         assert_eq!(settings.scheduler, None);
-        assert_eq!((settings.width, settings.height, settings.clip_skip), (Some(832), Some(1216), Some(2)));
-        assert_eq!((settings.steps, settings.cfg_scale, settings.seed), (Some(20), Some(7.5), Some(4_294_967_295)));
-        assert_eq!((settings.denoising_strength, settings.vae.as_deref()), (Some(0.3), Some("v.pt")));
+        assert_eq!(
+            (settings.width, settings.height, settings.clip_skip),
+            (Some(832), Some(1216), Some(2))
+        );
+        assert_eq!(
+            (settings.steps, settings.cfg_scale, settings.seed),
+            (Some(20), Some(7.5), Some(4_294_967_295))
+        );
+        assert_eq!(
+            (settings.denoising_strength, settings.vae.as_deref()),
+            (Some(0.3), Some("v.pt"))
+        );
         assert_eq!(recovered.generator_version.as_deref(), Some("v1.10.1"));
         assert_eq!(recovered.loras.len(), 1);
         assert_eq!(recovered.loras[0].hash.as_deref(), Some("0123"));
@@ -233,7 +280,11 @@ mod tests {
 
     #[test]
     fn a_random_seed_is_null_and_kept() {
-        let recovered = interpret("p\nSteps: 0, Sampler: Undefined, Seed: -1, CFG scale: 7", Origin::SharedSlot).unwrap();
+        let recovered = interpret(
+            "p\nSteps: 0, Sampler: Undefined, Seed: -1, CFG scale: 7",
+            Origin::SharedSlot,
+        )
+        .unwrap();
         assert_eq!(recovered.settings.seed, None);
         assert_eq!(recovered.settings.steps, Some(0));
         assert!(recovered.parameters_extra.contains(&("Seed".into(), "-1".into())));
@@ -241,7 +292,11 @@ mod tests {
 
     #[test]
     fn an_empty_prompt_is_none() {
-        let recovered = interpret("Negative prompt: \nSteps: 50, Seed: 1, CFG scale: 4, App: SD.Next", Origin::SharedSlot).unwrap();
+        let recovered = interpret(
+            "Negative prompt: \nSteps: 50, Seed: 1, CFG scale: 4, App: SD.Next",
+            Origin::SharedSlot,
+        )
+        .unwrap();
         assert_eq!((recovered.status, recovered.prompt), (MetadataStatus::NoPrompt, None));
     }
 
@@ -249,14 +304,27 @@ mod tests {
     fn training_captions_and_comments_are_not_infotext() {
         assert!(interpret("1girl, solo, hatsune miku", Origin::SharedSlot).is_none());
         assert!(interpret("", Origin::OwnSlot).is_none());
-        assert_eq!(interpret("just a prompt", Origin::OwnSlot).unwrap().generator.as_deref(), Some("a1111"));
+        assert_eq!(
+            interpret("just a prompt", Origin::OwnSlot)
+                .unwrap()
+                .generator
+                .as_deref(),
+            Some("a1111")
+        );
     }
 
     #[test]
     fn extras_have_no_prompt() {
         let recovered = interpret_extras("Postprocess upscale by: 4, Postprocess upscaler: R-ESRGAN 4x+").unwrap();
-        assert_eq!((recovered.status, recovered.parameters_extra.len()), (MetadataStatus::NoPrompt, 2));
-        let recovered = interpret("Postprocess upscale by: 4, Postprocess upscaler: R-ESRGAN 4x+", Origin::OwnSlot).unwrap();
+        assert_eq!(
+            (recovered.status, recovered.parameters_extra.len()),
+            (MetadataStatus::NoPrompt, 2)
+        );
+        let recovered = interpret(
+            "Postprocess upscale by: 4, Postprocess upscaler: R-ESRGAN 4x+",
+            Origin::OwnSlot,
+        )
+        .unwrap();
         assert_eq!(recovered.generator.as_deref(), Some("a1111-extras"));
         assert_eq!(recovered.status, MetadataStatus::NoPrompt);
     }

@@ -29,30 +29,142 @@ pub struct SettingsLine {
 /// Keys of the generators' own settings, lower case. They decide what is a settings line and
 /// where the scanner goes on after a value that it cannot read.
 const KNOWN_KEYS: &[&str] = &[
-    "steps", "sampler", "schedule type", "scheduler", "cfg scale", "cfg", "seed", "size", "model hash", "model", "vae hash",
-    "vae", "clip skip", "denoising strength", "version", "app", "pipeline", "operations", "backend", "eta", "ensd", "rng",
-    "hashes", "lora hashes", "ti hashes", "ti", "face restoration", "tiling", "mask blur", "masked content", "inpaint area",
-    "variation seed", "variation seed strength", "seed resize from", "batch size", "batch pos", "style selector enabled",
-    "hires upscale", "hires steps", "hires upscaler", "hires prompt", "hires negative prompt", "hires cfg scale",
-    "hires sampler", "hires schedule type", "hires checkpoint", "hires resize", "hires size", "hires scale", "hires mode",
-    "hires denoising strength", "distilled cfg scale", "diffusion in low bits", "module 1", "module 2", "module 3",
-    "adetailer model", "adetailer prompt", "adetailer negative prompt", "adetailer confidence", "adetailer version",
-    "adetailer dilate erode", "adetailer mask blur", "adetailer denoising strength", "adetailer inpaint only masked",
-    "adetailer inpaint padding", "adetailer model 2nd", "adetailer prompt 2nd", "adetailer negative prompt 2nd",
-    "adetailer confidence 2nd", "controlnet 0", "controlnet 1", "controlnet 2", "civitai resources", "civitai metadata",
-    "created date", "template", "negative template", "wildcard prompt", "raw prompt", "raw negative prompt", "styles",
-    "performance", "resolution", "guidance scale", "sharpness", "base model", "base model hash", "refiner",
-    "refiner switch at", "refiner model", "refiner model hash", "user", "emphasis", "pad conds", "parser", "cfg rescale",
-    "cfg true", "image cfg scale", "init image size", "init image hash", "sampler sigma", "strength", "aesthetic_score",
-    "conditional mask weight", "token merging ratio", "skip early cfg", "ngms", "beta schedule alpha", "shift",
-    "schedule max sigma", "schedule min sigma", "downcast alphas_cumprod", "fooocus v2 expansion", "metadata scheme",
-    "adm guidance", "freeu", "cfg rescale phi", "dynamic thresholding enabled", "lora 1", "loras", "refine",
+    "steps",
+    "sampler",
+    "schedule type",
+    "scheduler",
+    "cfg scale",
+    "cfg",
+    "seed",
+    "size",
+    "model hash",
+    "model",
+    "vae hash",
+    "vae",
+    "clip skip",
+    "denoising strength",
+    "version",
+    "app",
+    "pipeline",
+    "operations",
+    "backend",
+    "eta",
+    "ensd",
+    "rng",
+    "hashes",
+    "lora hashes",
+    "ti hashes",
+    "ti",
+    "face restoration",
+    "tiling",
+    "mask blur",
+    "masked content",
+    "inpaint area",
+    "variation seed",
+    "variation seed strength",
+    "seed resize from",
+    "batch size",
+    "batch pos",
+    "style selector enabled",
+    "hires upscale",
+    "hires steps",
+    "hires upscaler",
+    "hires prompt",
+    "hires negative prompt",
+    "hires cfg scale",
+    "hires sampler",
+    "hires schedule type",
+    "hires checkpoint",
+    "hires resize",
+    "hires size",
+    "hires scale",
+    "hires mode",
+    "hires denoising strength",
+    "distilled cfg scale",
+    "diffusion in low bits",
+    "module 1",
+    "module 2",
+    "module 3",
+    "adetailer model",
+    "adetailer prompt",
+    "adetailer negative prompt",
+    "adetailer confidence",
+    "adetailer version",
+    "adetailer dilate erode",
+    "adetailer mask blur",
+    "adetailer denoising strength",
+    "adetailer inpaint only masked",
+    "adetailer inpaint padding",
+    "adetailer model 2nd",
+    "adetailer prompt 2nd",
+    "adetailer negative prompt 2nd",
+    "adetailer confidence 2nd",
+    "controlnet 0",
+    "controlnet 1",
+    "controlnet 2",
+    "civitai resources",
+    "civitai metadata",
+    "created date",
+    "template",
+    "negative template",
+    "wildcard prompt",
+    "raw prompt",
+    "raw negative prompt",
+    "styles",
+    "performance",
+    "resolution",
+    "guidance scale",
+    "sharpness",
+    "base model",
+    "base model hash",
+    "refiner",
+    "refiner switch at",
+    "refiner model",
+    "refiner model hash",
+    "user",
+    "emphasis",
+    "pad conds",
+    "parser",
+    "cfg rescale",
+    "cfg true",
+    "image cfg scale",
+    "init image size",
+    "init image hash",
+    "sampler sigma",
+    "strength",
+    "aesthetic_score",
+    "conditional mask weight",
+    "token merging ratio",
+    "skip early cfg",
+    "ngms",
+    "beta schedule alpha",
+    "shift",
+    "schedule max sigma",
+    "schedule min sigma",
+    "downcast alphas_cumprod",
+    "fooocus v2 expansion",
+    "metadata scheme",
+    "adm guidance",
+    "freeu",
+    "cfg rescale phi",
+    "dynamic thresholding enabled",
+    "lora 1",
+    "loras",
+    "refine",
 ];
 
 /// Keys whose values are prose: written bare, they may hold commas and colons of every kind.
 const PROSE_KEYS: &[&str] = &[
-    "hires prompt", "hires negative prompt", "adetailer prompt", "adetailer negative prompt", "template",
-    "negative template", "wildcard prompt", "raw prompt", "raw negative prompt", "controlnet",
+    "hires prompt",
+    "hires negative prompt",
+    "adetailer prompt",
+    "adetailer negative prompt",
+    "template",
+    "negative template",
+    "wildcard prompt",
+    "raw prompt",
+    "raw negative prompt",
+    "controlnet",
 ];
 
 /// Longest key in bytes.
@@ -79,7 +191,9 @@ fn key_at(text: &str) -> Option<&str> {
     let colon = head.iter().position(|&byte| byte == b':')?;
     let key = text.get(..colon)?;
     let fits = key.starts_with(|c: char| c.is_alphanumeric())
-        && key.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '/' | '.' | '(' | ')' | '+' | '#' | '&' | '\''))
+        && key.chars().all(|c| {
+            c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '/' | '.' | '(' | ')' | '+' | '#' | '&' | '\'')
+        })
         && !key.ends_with(' ');
     let after = text.as_bytes().get(colon + 1);
     let opens = matches!(after, None | Some(b' ' | b'"' | b'{' | b'[' | b'\n' | b'\r' | b'\t')) || is_known_key(key);
@@ -88,7 +202,12 @@ fn key_at(text: &str) -> Option<&str> {
 
 /// Scans the settings at the start of `text`, to the line break that ends them.
 pub fn scan(text: &str) -> SettingsLine {
-    let mut scanner = Scanner { text, at: 0, look_ahead: 4 * text.len() + (1 << 16) };
+    let mut scanner = Scanner {
+        text,
+        at: 0,
+        line_end: 0,
+        look_ahead: 4 * text.len() + (1 << 16),
+    };
     let mut line = SettingsLine::default();
     loop {
         scanner.skip_separators();
@@ -106,7 +225,10 @@ pub fn scan(text: &str) -> SettingsLine {
         };
         scanner.at += key.len() + 1;
         let value = scanner.value(is_prose_key(key));
-        line.settings.push(Setting { key: key.to_owned(), value: value.into_owned() });
+        line.settings.push(Setting {
+            key: key.to_owned(),
+            value: value.into_owned(),
+        });
         if scanner.at_line_end() {
             break;
         }
@@ -119,6 +241,8 @@ pub fn scan(text: &str) -> SettingsLine {
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    /// End of the line that `at` is in, once it was looked for.
+    line_end: usize,
     /// Bytes that may still be looked at twice.
     look_ahead: usize,
 }
@@ -144,6 +268,9 @@ impl<'a> Scanner<'a> {
 
     fn value(&mut self, prose: bool) -> Cow<'a, str> {
         self.skip_spaces();
+        if self.rest().starts_with(',') && ends_value(self.rest()) {
+            return Cow::Borrowed("");
+        }
         let structured = match self.rest().as_bytes().first() {
             Some(b'"') => self.quoted(),
             Some(b'{' | b'[') => self.bracketed().map(Cow::Borrowed),
@@ -160,8 +287,12 @@ impl<'a> Scanner<'a> {
         let mut fallback = None;
         let mut from = 1;
         let mut close = None;
-        while let Some(quote) = next_quote(text, from) {
-            self.look_ahead = self.look_ahead.saturating_sub(quote + 1 - from);
+        while self.look_ahead > 0 {
+            let found = next_quote(text, from);
+            self.look_ahead = self
+                .look_ahead
+                .saturating_sub(found.unwrap_or(text.len()) + 1 - from.min(text.len()));
+            let Some(quote) = found else { break };
             let after = text[quote + 1..].trim_start_matches([' ', '\t']);
             if ends_value(after) {
                 close = Some(quote);
@@ -169,9 +300,6 @@ impl<'a> Scanner<'a> {
             }
             if after.starts_with(',') && fallback.is_none() {
                 fallback = Some(quote);
-            }
-            if self.look_ahead == 0 {
-                break;
             }
             from = quote + 1;
         }
@@ -184,8 +312,9 @@ impl<'a> Scanner<'a> {
     /// A JSON object or array (or a Python list), up to the bracket that closes it.
     fn bracketed(&mut self) -> Option<&'a str> {
         let text = self.rest();
-        let end = balanced_end(text, self.look_ahead)?;
-        self.look_ahead = self.look_ahead.saturating_sub(end);
+        let end = balanced_end(text, self.look_ahead);
+        self.look_ahead = self.look_ahead.saturating_sub(end.unwrap_or(text.len()));
+        let end = end?;
         let after = text[end..].trim_start_matches([' ', '\t']);
         if !(after.starts_with(',') || ends_value(after)) {
             return None;
@@ -196,16 +325,22 @@ impl<'a> Scanner<'a> {
     }
 
     /// Text up to the comma before the next key, or the line's end. After prose, and after a value
-    /// that broke its promise, only a key that is known counts.
-    fn bare(&mut self, only_known: bool) -> &'a str {
-        let text = self.rest();
-        let line_end = text.find(['\n', '\r']).unwrap_or(text.len());
-        let line = &text[..line_end];
+    /// that broke its promise, only a key that is known or capitalised counts.
+    fn bare(&mut self, prose: bool) -> &'a str {
+        if self.line_end < self.at {
+            self.line_end = self.at;
+        }
+        if self.line_end == self.at {
+            self.line_end += self.rest().find(['\n', '\r']).unwrap_or(self.rest().len());
+        }
+        let line = &self.text[self.at..self.line_end];
         let mut end = line.len();
         let mut from = 0;
         while let Some(comma) = line[from..].find(',').map(|found| found + from) {
             let next = line[comma + 1..].trim_start_matches([' ', '\t', ',']);
-            if key_at(next).is_some_and(|key| !only_known || is_known_key(key)) {
+            if key_at(next)
+                .is_some_and(|key| !prose || key.starts_with(|c: char| c.is_ascii_uppercase()) || is_known_key(key))
+            {
                 end = comma;
                 break;
             }
@@ -281,11 +416,19 @@ mod tests {
     use super::*;
 
     fn pairs(text: &str) -> Vec<(String, String)> {
-        scan(text).settings.into_iter().map(|setting| (setting.key, setting.value)).collect()
+        scan(text)
+            .settings
+            .into_iter()
+            .map(|setting| (setting.key, setting.value))
+            .collect()
     }
 
     fn value(text: &str, key: &str) -> String {
-        pairs(text).into_iter().find(|(name, _)| name == key).unwrap_or_else(|| panic!("{key} in {text}")).1
+        pairs(text)
+            .into_iter()
+            .find(|(name, _)| name == key)
+            .unwrap_or_else(|| panic!("{key} in {text}"))
+            .1
     }
 
     #[test]
@@ -302,7 +445,10 @@ mod tests {
         assert_eq!(value(line, "Hashes"), r#"{"model": "3}1", "lora:x": "y"}"#);
         assert_eq!(value(line, "Civitai resources"), r#"[{"type":"checkpoint","a":[1,2]}]"#);
         assert_eq!(value(line, "Seed"), "4");
-        assert_eq!(value("Styles: ['Fooocus V2', 'Sharp'], Seed: 1", "Styles"), "['Fooocus V2', 'Sharp']");
+        assert_eq!(
+            value("Styles: ['Fooocus V2', 'Sharp'], Seed: 1", "Styles"),
+            "['Fooocus V2', 'Sharp']"
+        );
     }
 
     #[test]
@@ -338,18 +484,31 @@ mod tests {
 
     #[test]
     fn empty_values_and_odd_spacing() {
-        assert_eq!(pairs("Steps:3,Sampler: ,  Seed:  7 , Model: a b"), [
-            ("Steps".into(), "3".into()),
-            ("Sampler".into(), String::new()),
-            ("Seed".into(), "7".into()),
-            ("Model".into(), "a b".into()),
-        ]);
+        assert_eq!(
+            pairs("Steps:3,Sampler: ,  Seed:  7 , Model: a b"),
+            [
+                ("Steps".into(), "3".into()),
+                ("Sampler".into(), String::new()),
+                ("Seed".into(), "7".into()),
+                ("Model".into(), "a b".into()),
+            ]
+        );
     }
 
     #[test]
     fn hostile_lines_cost_linear_time() {
         let started = std::time::Instant::now();
-        for pattern in ["A: \"x\" y, ", "A: {, ", "A: [\"", "Steps: \"", ",", "a:", "{", "\"\\", "A: \"x\", b, "] {
+        for pattern in [
+            "A: \"x\" y, ",
+            "A: {, ",
+            "A: [\"",
+            "Steps: \"",
+            ",",
+            "a:",
+            "{",
+            "\"\\",
+            "A: \"x\", b, ",
+        ] {
             scan(&pattern.repeat(1 << 20 >> 2));
         }
         assert!(started.elapsed().as_secs() < 20, "took {:?}", started.elapsed());

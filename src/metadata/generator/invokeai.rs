@@ -42,12 +42,17 @@ pub fn is_it(object: &Value<'_>) -> bool {
 
 /// Whether a JSON object is the second generation's.
 pub fn is_sd_metadata(object: &Value<'_>) -> bool {
-    let image = object.get("image").is_some_and(|image| image.has("prompt") || image.has("steps"));
-    image && ["app_id", "model_weights", "app_version"].iter().any(|mark| object.has(mark))
+    let image = object
+        .get("image")
+        .is_some_and(|image| image.has("prompt") || image.has("steps"));
+    image
+        && ["app_id", "model_weights", "app_version"]
+            .iter()
+            .any(|mark| object.has(mark))
 }
 
 /// Interprets `invokeai_metadata`.
-pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
+pub fn interpret(object: &Value<'_>) -> Recovered {
     let mut recovered = named("invokeai");
     for (key, value) in object.entries() {
         match COLUMNS.iter().find(|(name, _)| name == key) {
@@ -65,7 +70,7 @@ pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
         }
     }
     recovered.settings.sampler.clone_from(&recovered.settings.scheduler);
-    Some(conclude(recovered, Confidence::Explicit))
+    conclude(recovered, Confidence::Explicit)
 }
 
 /// Models are objects that name themselves by `name` or, before, `model_name`.
@@ -90,7 +95,11 @@ pub fn interpret_sd_metadata(object: &Value<'_>) -> Option<Recovered> {
     if let Some(prompt) = image.get("prompt") {
         let texts: Vec<&str> = match prompt {
             Value::String(text) => vec![text],
-            list => list.items().iter().filter_map(|part| part.get("prompt").unwrap_or(part).as_str()).collect(),
+            list => list
+                .items()
+                .iter()
+                .filter_map(|part| part.get("prompt").unwrap_or(part).as_str())
+                .collect(),
         };
         set_bracketed(&mut recovered, &texts.join(", "));
     }
@@ -114,7 +123,9 @@ pub fn interpret_sd_metadata(object: &Value<'_>) -> Option<Recovered> {
 pub fn interpret_dream(text: &str) -> Option<Recovered> {
     let rest = text.trim().strip_prefix('"')?;
     // Quotes inside the prompt are not escaped: the last one before the options ends it.
-    let end = rest.rfind("\" -").or_else(|| rest.ends_with('"').then(|| rest.len() - 1))?;
+    let end = rest
+        .rfind("\" -")
+        .or_else(|| rest.ends_with('"').then(|| rest.len() - 1))?;
     let mut recovered = named("invokeai-dream");
     set_bracketed(&mut recovered, &rest[..end]);
     let mut words = rest[end + 1..].split_whitespace().peekable();
@@ -139,7 +150,10 @@ pub fn interpret_dream(text: &str) -> Option<Recovered> {
 }
 
 /// An option and its value, which may stick to a short option (`-s50`) or be missing.
-fn split_option<'t>(word: &'t str, words: &mut std::iter::Peekable<std::str::SplitWhitespace<'t>>) -> (&'t str, &'t str) {
+fn split_option<'t>(
+    word: &'t str,
+    words: &mut std::iter::Peekable<std::str::SplitWhitespace<'t>>,
+) -> (&'t str, &'t str) {
     let is_short = word.starts_with('-') && !word.starts_with("--") && word.is_char_boundary(2);
     if is_short && word.len() > 2 {
         return word.split_at(2);
@@ -154,7 +168,9 @@ fn set_bracketed(recovered: &mut Recovered, text: &str) {
     let mut negative: Vec<&str> = Vec::new();
     let mut rest = text;
     while let Some((before, inside)) = rest.split_once('[') {
-        let Some((inside, after)) = inside.split_once(']') else { break };
+        let Some((inside, after)) = inside.split_once(']') else {
+            break;
+        };
         positive.push_str(before);
         positive.push(' ');
         negative.push(inside);
@@ -166,7 +182,13 @@ fn set_bracketed(recovered: &mut Recovered, text: &str) {
         return;
     }
     positive.push_str(rest);
-    recovered.prompt = Some(positive.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "));
+    recovered.prompt = Some(
+        positive
+            .split(' ')
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" "),
+    );
     recovered.negative_prompt = Some(negative.join(" "));
     recovered.original_prompt = Some(text.to_owned());
 }
@@ -183,20 +205,35 @@ mod tests {
             "vae":{"model_name":"VAEFix"},"loras":[{"model":{"name":"foo"},"weight":0.75}],"app_version":"6.10.0"}"#;
         let document = json::parse(text).unwrap();
         assert!(is_it(&document.value));
-        let recovered = interpret(&document.value).unwrap();
+        let recovered = interpret(&document.value);
         assert_eq!(recovered.prompt.as_deref(), Some("a\n"));
         assert_eq!(recovered.settings.scheduler.as_deref(), Some("euler_a"));
         assert_eq!(recovered.settings.model_hash.as_deref(), Some("blake3:7c"));
         assert_eq!(recovered.settings.vae.as_deref(), Some("VAEFix"));
-        assert_eq!(recovered.loras, [Lora { name: "foo".into(), weight: Some(0.75), hash: None }]);
-        let flux = json::parse(r#"{"generation_mode":"flux_txt2img","positive_prompt":"a","app_version":"5","guidance":4}"#).unwrap();
-        let recovered = interpret(&flux.value).unwrap();
-        assert_eq!((recovered.negative_prompt, recovered.settings.guidance), (None, Some(4.0)));
+        assert_eq!(
+            recovered.loras,
+            [Lora {
+                name: "foo".into(),
+                weight: Some(0.75),
+                hash: None
+            }]
+        );
+        let flux =
+            json::parse(r#"{"generation_mode":"flux_txt2img","positive_prompt":"a","app_version":"5","guidance":4}"#)
+                .unwrap();
+        let recovered = interpret(&flux.value);
+        assert_eq!(
+            (recovered.negative_prompt, recovered.settings.guidance),
+            (None, Some(4.0))
+        );
     }
 
     #[test]
     fn second_generation_with_a_list_or_a_string() {
-        for prompt in [r#""fox [bad] [worse]""#, r#"[{"prompt": "fox [bad] [worse]", "weight": 1.0}]"#] {
+        for prompt in [
+            r#""fox [bad] [worse]""#,
+            r#"[{"prompt": "fox [bad] [worse]", "weight": 1.0}]"#,
+        ] {
             let text = format!(
                 r#"{{"model": "stable diffusion", "model_weights": "m", "model_hash": "h", "app_id": "invoke-ai/InvokeAI", "app_version": "2.3.5",
                 "image": {{"prompt": {prompt}, "steps": 30, "cfg_scale": 7.5, "sampler": "k_lms", "seed": 1, "width": 64, "height": 64}}}}"#
@@ -213,13 +250,25 @@ mod tests {
 
     #[test]
     fn dream_lines() {
-        let recovered = interpret_dream(r#""a "quoted" fox, snow [blurry] [bad]" -s 50 -S 123 -W512 -H 640 -C 7.5 -A k_lms --seamless -G 0.8"#).unwrap();
+        let recovered = interpret_dream(
+            r#""a "quoted" fox, snow [blurry] [bad]" -s 50 -S 123 -W512 -H 640 -C 7.5 -A k_lms --seamless -G 0.8"#,
+        )
+        .unwrap();
         assert_eq!(recovered.prompt.as_deref(), Some("a \"quoted\" fox, snow"));
         assert_eq!(recovered.negative_prompt.as_deref(), Some("blurry bad"));
         let settings = &recovered.settings;
-        assert_eq!((settings.steps, settings.seed, settings.width, settings.height), (Some(50), Some(123), Some(512), Some(640)));
-        assert_eq!((settings.cfg_scale, settings.sampler.as_deref()), (Some(7.5), Some("k_lms")));
-        assert_eq!(recovered.parameters_extra, [("--seamless".into(), String::new()), ("-G".into(), "0.8".into())]);
+        assert_eq!(
+            (settings.steps, settings.seed, settings.width, settings.height),
+            (Some(50), Some(123), Some(512), Some(640))
+        );
+        assert_eq!(
+            (settings.cfg_scale, settings.sampler.as_deref()),
+            (Some(7.5), Some("k_lms"))
+        );
+        assert_eq!(
+            recovered.parameters_extra,
+            [("--seamless".into(), String::new()), ("-G".into(), "0.8".into())]
+        );
         assert_eq!(interpret_dream("\"only\"").unwrap().prompt.as_deref(), Some("only"));
         for text in ["", "no quotes -s 5", "\"open -s 5", "\"x\" -é -", "\"x\" -"] {
             let _ = interpret_dream(text);

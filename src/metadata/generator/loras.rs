@@ -10,7 +10,9 @@ pub fn in_prompt(prompt: &str) -> Vec<Lora> {
     let mut loras: Vec<Lora> = Vec::new();
     for (at, mark) in prompt.match_indices("<l") {
         let rest = &prompt[at + mark.len()..];
-        let Some(call) = rest.strip_prefix("ora:").or_else(|| rest.strip_prefix("yco:")) else { continue };
+        let Some(call) = rest.strip_prefix("ora:").or_else(|| rest.strip_prefix("yco:")) else {
+            continue;
+        };
         let Some((call, _)) = call.split_once('>') else { break };
         if call.contains(['<', '\n']) {
             continue;
@@ -20,7 +22,11 @@ pub fn in_prompt(prompt: &str) -> Vec<Lora> {
         if name.is_empty() || loras.iter().any(|lora| lora.name == name) {
             continue;
         }
-        loras.push(Lora { name: name.to_owned(), weight: parts.next().and_then(decimal), hash: None });
+        loras.push(Lora {
+            name: name.to_owned(),
+            weight: parts.next().and_then(decimal),
+            hash: None,
+        });
     }
     loras
 }
@@ -51,7 +57,11 @@ fn add_hash(loras: &mut Vec<Lora>, name: &str, hash: &str) {
         Some(lora) => {
             lora.hash.get_or_insert_with(|| hash.to_owned());
         }
-        None => loras.push(Lora { name: name.to_owned(), weight: None, hash: Some(hash.to_owned()) }),
+        None => loras.push(Lora {
+            name: name.to_owned(),
+            weight: None,
+            hash: Some(hash.to_owned()),
+        }),
     }
 }
 
@@ -71,7 +81,13 @@ mod tests {
         let mut loras = in_prompt("<lora:foo:0.8>");
         add_hash_list(&mut loras, "foo: 0123, other: 45");
         add_hash_object(&mut loras, r#"{"model": "x", "lora:third": "67", "lora:foo": "no"}"#);
-        let seen: Vec<_> = loras.iter().map(|lora| (lora.name.as_str(), lora.hash.as_deref())).collect();
-        assert_eq!(seen, [("foo", Some("0123")), ("other", Some("45")), ("third", Some("67"))]);
+        let seen: Vec<_> = loras
+            .iter()
+            .map(|lora| (lora.name.as_str(), lora.hash.as_deref()))
+            .collect();
+        assert_eq!(
+            seen,
+            [("foo", Some("0123")), ("other", Some("45")), ("third", Some("67"))]
+        );
     }
 }

@@ -10,12 +10,23 @@ const UUID_LENGTH: usize = 36;
 /// Interprets a description; `None` where neither a job id nor Midjourney's flags are in it.
 pub fn interpret(text: &str) -> Option<Recovered> {
     let (body, job) = match text.rfind(JOB_MARK) {
-        Some(at) => (&text[..at], text[at + JOB_MARK.len()..].split_whitespace().next().filter(|job| is_uuid(job))),
+        Some(at) => (
+            &text[..at],
+            text[at + JOB_MARK.len()..]
+                .split_whitespace()
+                .next()
+                .filter(|job| is_uuid(job)),
+        ),
         None => (text, None),
     };
     let body = if job.is_some() { body } else { text };
     let (prompt, flags) = split_flags(body);
-    let is_own = |name: &str| matches!(name, "v" | "ar" | "niji" | "stylize" | "chaos" | "sref" | "cref" | "oref" | "version" | "iw" | "style");
+    let is_own = |name: &str| {
+        matches!(
+            name,
+            "v" | "ar" | "niji" | "stylize" | "chaos" | "sref" | "cref" | "oref" | "version" | "iw" | "style"
+        )
+    };
     if job.is_none() && flags.iter().filter(|(name, _)| is_own(name)).count() < 1 {
         return None;
     }
@@ -25,7 +36,9 @@ pub fn interpret(text: &str) -> Option<Recovered> {
         match name {
             "no" if recovered.negative_prompt.is_none() => recovered.negative_prompt = Some(value.to_owned()),
             "seed" => put(&mut recovered, Column::Seed, "--seed", value),
-            "v" | "version" if recovered.generator_version.is_none() => recovered.generator_version = Some(value.to_owned()),
+            "v" | "version" if recovered.generator_version.is_none() => {
+                recovered.generator_version = Some(value.to_owned())
+            }
             _ => extra(&mut recovered, &format!("--{name}"), value),
         }
     }
@@ -52,11 +65,14 @@ fn split_flags(text: &str) -> (&str, Vec<(&str, &str)>) {
         .filter(|&at| at == 0 || text[..at].ends_with(char::is_whitespace))
         .filter(|&at| text[at + 2..].starts_with(|c: char| c.is_ascii_alphabetic()))
         .collect();
-    let Some(&first) = starts.first() else { return (text.trim(), Vec::new()) };
+    let Some(&first) = starts.first() else {
+        return (text.trim(), Vec::new());
+    };
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
     let flag = |(start, end): (&usize, usize)| {
         let flag = text[start + 2..end].trim();
-        flag.split_once(char::is_whitespace).map_or((flag, ""), |(name, value)| (name, value.trim()))
+        flag.split_once(char::is_whitespace)
+            .map_or((flag, ""), |(name, value)| (name, value.trim()))
     };
     (text[..first].trim(), starts.iter().zip(ends).map(flag).collect())
 }

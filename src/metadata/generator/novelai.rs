@@ -31,7 +31,9 @@ pub struct Beside<'t> {
 
 /// Whether a JSON object is NovelAI's comment.
 pub fn is_comment(object: &Value<'_>) -> bool {
-    let settings = ["scale", "sampler", "noise_schedule", "request_type"].iter().any(|key| object.has(key));
+    let settings = ["scale", "sampler", "noise_schedule", "request_type"]
+        .iter()
+        .any(|key| object.has(key));
     (object.has("uc") || object.has("v4_prompt")) && !object.has("c") && settings
 }
 
@@ -42,14 +44,23 @@ pub fn is_wrapper(object: &Value<'_>) -> bool {
 }
 
 fn is_wrapper_of_novelai(object: &Value<'_>) -> bool {
-    ["Software", "Source"].iter().any(|key| object.get(key).and_then(Value::as_str).is_some_and(|text| text.starts_with("NovelAI")))
+    ["Software", "Source"].iter().any(|key| {
+        object
+            .get(key)
+            .and_then(Value::as_str)
+            .is_some_and(|text| text.starts_with("NovelAI"))
+    })
 }
 
 /// Interprets a comment that carries its description with it.
 pub fn interpret_wrapper(object: &Value<'_>) -> Option<Recovered> {
     let text = |key: &str| object.get(key).and_then(Value::as_str);
     let comment = json::parse(text("Comment")?)?;
-    let beside = Beside { description: text("Description"), source: text("Source"), software: text("Software") };
+    let beside = Beside {
+        description: text("Description"),
+        source: text("Source"),
+        software: text("Software"),
+    };
     let mut recovered = interpret(&comment.value, beside)?;
     if let Some(time) = text("Generation time") {
         extra(&mut recovered, "Generation time", time);
@@ -64,7 +75,14 @@ pub fn interpret(comment: &Value<'_>, beside: Beside<'_>) -> Option<Recovered> {
     }
     let mut recovered = named("novelai");
     fill(&mut recovered, comment, COLUMNS);
-    let base = |key: &str| comment.get(key)?.get("caption")?.get("base_caption")?.as_str().map(str::to_owned);
+    let base = |key: &str| {
+        comment
+            .get(key)?
+            .get("caption")?
+            .get("base_caption")?
+            .as_str()
+            .map(str::to_owned)
+    };
     let described = || beside.description.map(|text| text.trim_matches('\0').to_owned());
     recovered.prompt = recovered.prompt.or_else(|| base("v4_prompt")).or_else(described);
     recovered.negative_prompt = recovered.negative_prompt.or_else(|| base("v4_negative_prompt"));
@@ -77,7 +95,9 @@ pub fn interpret(comment: &Value<'_>, beside: Beside<'_>) -> Option<Recovered> {
 fn set_model(recovered: &mut Recovered, beside: Beside<'_>) {
     const HASH_DIGITS: usize = 8;
     let software = beside.software.filter(|software| *software != "NovelAI");
-    let Some(source) = beside.source.or(software).map(str::trim) else { return };
+    let Some(source) = beside.source.or(software).map(str::trim) else {
+        return;
+    };
     let (model, hash) = match source.rsplit_once(' ') {
         Some((model, hash)) if hash.len() == HASH_DIGITS && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
             (model, Some(hash.to_owned()))
@@ -92,9 +112,18 @@ fn set_model(recovered: &mut Recovered, beside: Beside<'_>) {
 fn characters(comment: &Value<'_>) -> Vec<CharacterPrompt> {
     let captions = |key: &str| {
         let caption = comment.get(key).and_then(|prompt| prompt.get("caption"));
-        caption.and_then(|caption| caption.get("char_captions")).map(Value::items).unwrap_or_default()
+        caption
+            .and_then(|caption| caption.get("char_captions"))
+            .map(Value::items)
+            .unwrap_or_default()
     };
-    let text = |caption: &Value<'_>| caption.get("char_caption").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |caption: &Value<'_>| {
+        caption
+            .get("char_caption")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let negatives = captions("v4_negative_prompt");
     let character = |(at, caption): (usize, &Value<'_>)| CharacterPrompt {
         prompt: text(caption),
@@ -120,21 +149,40 @@ mod tests {
     fn characters_and_model() {
         let document = json::parse(V4).unwrap();
         assert!(is_comment(&document.value));
-        let beside = Beside { source: Some("NovelAI Diffusion V4.5 4BDE2A90"), ..Beside::default() };
+        let beside = Beside {
+            source: Some("NovelAI Diffusion V4.5 4BDE2A90"),
+            ..Beside::default()
+        };
         let recovered = interpret(&document.value, beside).unwrap();
         assert_eq!(recovered.settings.model.as_deref(), Some("NovelAI Diffusion V4.5"));
         assert_eq!(recovered.settings.model_hash.as_deref(), Some("4BDE2A90"));
         assert_eq!(recovered.settings.scheduler.as_deref(), Some("karras"));
-        assert_eq!(recovered.character_prompts, [
-            CharacterPrompt { prompt: "miku".into(), negative_prompt: "hat".into(), center: Some((0.3, 0.5)) },
-            CharacterPrompt { prompt: "rin".into(), negative_prompt: String::new(), center: None },
-        ]);
+        assert_eq!(
+            recovered.character_prompts,
+            [
+                CharacterPrompt {
+                    prompt: "miku".into(),
+                    negative_prompt: "hat".into(),
+                    center: Some((0.3, 0.5))
+                },
+                CharacterPrompt {
+                    prompt: "rin".into(),
+                    negative_prompt: String::new(),
+                    center: None
+                },
+            ]
+        );
     }
 
     #[test]
     fn an_old_comment_takes_its_prompt_from_the_description() {
-        let document = json::parse(r#"{"steps": 50, "sampler": "k_lms", "seed": 1, "scale": 10.0, "uc": "bad"}"#).unwrap();
-        let beside = Beside { description: Some("\0\0\0\0cat"), source: Some("Stable Diffusion 1D44365E"), software: Some("NovelAI") };
+        let document =
+            json::parse(r#"{"steps": 50, "sampler": "k_lms", "seed": 1, "scale": 10.0, "uc": "bad"}"#).unwrap();
+        let beside = Beside {
+            description: Some("\0\0\0\0cat"),
+            source: Some("Stable Diffusion 1D44365E"),
+            software: Some("NovelAI"),
+        };
         let recovered = interpret(&document.value, beside).unwrap();
         assert_eq!(recovered.prompt.as_deref(), Some("cat"));
         assert_eq!(recovered.settings.model.as_deref(), Some("Stable Diffusion"));
@@ -142,12 +190,17 @@ mod tests {
 
     #[test]
     fn the_wrapper_of_hidden_pixels() {
-        let mut wrapper = String::from(r#"{"Description": "1girl", "Software": "NovelAI", "Source": "NovelAI Diffusion V4 37442FCA", "Comment": "#);
+        let mut wrapper = String::from(
+            r#"{"Description": "1girl", "Software": "NovelAI", "Source": "NovelAI Diffusion V4 37442FCA", "Comment": "#,
+        );
         json::write_string(V4, &mut wrapper);
         wrapper.push('}');
         let document = json::parse(&wrapper).unwrap();
         assert!(is_wrapper(&document.value));
         let recovered = interpret_wrapper(&document.value).unwrap();
-        assert_eq!((recovered.settings.seed, recovered.character_prompts.len()), (Some(949_223_552), 2));
+        assert_eq!(
+            (recovered.settings.seed, recovered.character_prompts.len()),
+            (Some(949_223_552), 2)
+        );
     }
 }

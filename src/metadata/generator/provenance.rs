@@ -62,7 +62,11 @@ enum Signs {
 const TC260_PRODUCERS: &[(&str, &str)] = &[("91110102MACQD9K64", "doubao")];
 
 /// Digital source types (the last part of their URI) that mean AI, whole or in part.
-const AI_SOURCE_TYPES: &[&str] = &["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic"];
+const AI_SOURCE_TYPES: &[&str] = &[
+    "trainedAlgorithmicMedia",
+    "compositeWithTrainedAlgorithmicMedia",
+    "compositeSynthetic",
+];
 
 /// Reads the marks of all entries.
 pub fn read(entries: &[RawEntry]) -> Marks {
@@ -99,7 +103,16 @@ impl Reader {
                 self.source_type(&entry.text, evidence());
             }
             (_, "TC260:AIGC" | "AIGC") => self.tc260(&entry.text, evidence()),
-            (_, "photoshop:Credit" | "Credit" | "Iptc4xmpExt:AISystemUsed" | "AISystemUsed" | "xmp:CreatorTool" | "Software" | "Make") => {
+            (
+                _,
+                "photoshop:Credit"
+                | "Credit"
+                | "Iptc4xmpExt:AISystemUsed"
+                | "AISystemUsed"
+                | "xmp:CreatorTool"
+                | "Software"
+                | "Make",
+            ) => {
                 if let Some((vendor, Signs::OnlyGenerated)) = vendor_of(&entry.text) {
                     self.vendor(vendor, true, evidence());
                 }
@@ -111,7 +124,9 @@ impl Reader {
     fn named(&mut self, name: &str, evidence: String) {
         match vendor_of(name) {
             Some((vendor, Signs::OnlyGenerated)) => self.vendor(vendor, true, evidence),
-            Some((vendor, Signs::PhotographsToo)) if self.possible.is_none() => self.possible = Some((vendor, evidence)),
+            Some((vendor, Signs::PhotographsToo)) if self.possible.is_none() => {
+                self.possible = Some((vendor, evidence))
+            }
             _ => {
                 self.provenance.evidence.get_or_insert(evidence);
             }
@@ -138,7 +153,10 @@ impl Reader {
     }
 
     fn is_ai_type(&self) -> bool {
-        self.provenance.digital_source_type.as_deref().is_some_and(|name| AI_SOURCE_TYPES.contains(&name))
+        self.provenance
+            .digital_source_type
+            .as_deref()
+            .is_some_and(|name| AI_SOURCE_TYPES.contains(&name))
     }
 
     fn tc260(&mut self, text: &str, evidence: String) {
@@ -150,7 +168,10 @@ impl Reader {
         }
         // 1: generated, 2: possibly, 3: suspected.
         self.is_ai |= label != "0";
-        let by_code = TC260_PRODUCERS.iter().find(|(code, _)| producer.contains(code)).map(|(_, vendor)| *vendor);
+        let by_code = TC260_PRODUCERS
+            .iter()
+            .find(|(code, _)| producer.contains(code))
+            .map(|(_, vendor)| *vendor);
         match by_code.or_else(|| vendor_of(&producer).map(|(vendor, _)| vendor)) {
             Some(vendor) => self.vendor(vendor, true, evidence),
             None => {
@@ -168,13 +189,19 @@ impl Reader {
             }
         }
         let provenance = (self.provenance != AiProvenance::default()).then_some(self.provenance);
-        Marks { provenance, is_ai: self.is_ai }
+        Marks {
+            provenance,
+            is_ai: self.is_ai,
+        }
     }
 }
 
 fn vendor_of(name: &str) -> Option<(&'static str, Signs)> {
     let lower = name.to_lowercase();
-    VENDORS.iter().find(|(part, ..)| lower.contains(part)).map(|(_, vendor, signs)| (*vendor, *signs))
+    VENDORS
+        .iter()
+        .find(|(part, ..)| lower.contains(part))
+        .map(|(_, vendor, signs)| (*vendor, *signs))
 }
 
 /// Grok signs its JPEGs in EXIF: a base64 signature, and a UUID for an artist.
@@ -183,15 +210,25 @@ fn is_grok(entries: &[RawEntry]) -> bool {
     let signed = entries.iter().any(|entry| {
         let signature = entry.text.strip_prefix("Signature: ").map(str::trim);
         signature.is_some_and(|text| {
-            text.len() >= MIN_SIGNATURE && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
+            text.len() >= MIN_SIGNATURE
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
         })
     });
-    signed && entries.iter().any(|entry| entry.key == "Artist" && is_uuid(entry.text.trim()))
+    signed
+        && entries
+            .iter()
+            .any(|entry| entry.key == "Artist" && is_uuid(entry.text.trim()))
 }
 
 /// `slot:key`, or the slot alone where it has no keys.
 pub fn slot_name(entry: &RawEntry) -> String {
-    if entry.key.is_empty() { entry.slot.clone() } else { format!("{}:{}", entry.slot, entry.key) }
+    if entry.key.is_empty() {
+        entry.slot.clone()
+    } else {
+        format!("{}:{}", entry.slot, entry.key)
+    }
 }
 
 #[cfg(test)]
@@ -199,7 +236,11 @@ mod tests {
     use super::*;
 
     fn entry(slot: &str, key: &str, text: &str) -> RawEntry {
-        RawEntry { slot: slot.into(), key: key.into(), text: text.into() }
+        RawEntry {
+            slot: slot.into(),
+            key: key.into(),
+            text: text.into(),
+        }
     }
 
     fn vendor(entries: &[RawEntry]) -> (Option<String>, bool) {
@@ -209,33 +250,79 @@ mod tests {
 
     #[test]
     fn c2pa_vendors() {
-        let source = entry("c2pa", "digital_source_type", "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia");
+        let source = entry(
+            "c2pa",
+            "digital_source_type",
+            "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+        );
         let google = entry("c2pa", "claim_generator", "Google C2PA Core Generator Library");
         assert_eq!(vendor(&[google.clone(), source]), (Some("google".into()), true));
-        let camera = entry("c2pa", "digital_source_type", "http://cv.iptc.org/newscodes/digitalsourcetype/computationalCapture");
-        assert_eq!(vendor(&[google, camera]), (None, false), "a telephone signs its photographs");
-        assert_eq!(vendor(&[entry("c2pa", "claim_generator", "OpenAI Media Service API")]), (Some("openai".into()), true));
+        let camera = entry(
+            "c2pa",
+            "digital_source_type",
+            "http://cv.iptc.org/newscodes/digitalsourcetype/computationalCapture",
+        );
+        assert_eq!(
+            vendor(&[google, camera]),
+            (None, false),
+            "a telephone signs its photographs"
+        );
+        assert_eq!(
+            vendor(&[entry("c2pa", "claim_generator", "OpenAI Media Service API")]),
+            (Some("openai".into()), true)
+        );
         let marks = read(&[entry("c2pa", "claim_generator", "Adobe Photoshop 26.0")]);
         assert!(!marks.is_ai);
-        assert_eq!(marks.provenance.unwrap().claim_generator.as_deref(), Some("Adobe Photoshop 26.0"));
+        assert_eq!(
+            marks.provenance.unwrap().claim_generator.as_deref(),
+            Some("Adobe Photoshop 26.0")
+        );
     }
 
     #[test]
     fn xmp_and_labels() {
-        assert_eq!(vendor(&[entry("xmp", "photoshop:Credit", "Made with Google AI")]), (Some("google".into()), true));
-        let marks = read(&[entry("xmp", "Iptc4xmpExt:DigitalSourceType", "http://x/compositeWithTrainedAlgorithmicMedia")]);
+        assert_eq!(
+            vendor(&[entry("xmp", "photoshop:Credit", "Made with Google AI")]),
+            (Some("google".into()), true)
+        );
+        let marks = read(&[entry(
+            "xmp",
+            "Iptc4xmpExt:DigitalSourceType",
+            "http://x/compositeWithTrainedAlgorithmicMedia",
+        )]);
         assert!(marks.is_ai);
-        assert_eq!(marks.provenance.unwrap().evidence.as_deref(), Some("xmp:Iptc4xmpExt:DigitalSourceType"));
-        let algorithmic = read(&[entry("xmp", "Iptc4xmpExt:DigitalSourceType", "http://x/algorithmicMedia")]);
+        assert_eq!(
+            marks.provenance.unwrap().evidence.as_deref(),
+            Some("xmp:Iptc4xmpExt:DigitalSourceType")
+        );
+        let algorithmic = read(&[entry(
+            "xmp",
+            "Iptc4xmpExt:DigitalSourceType",
+            "http://x/algorithmicMedia",
+        )]);
         assert!(!algorithmic.is_ai, "procedural is not AI");
         let label = r#"{"Label":"1","ContentProducer":"001191110102MACQD9K64010000","ProduceID":"x"}"#;
-        assert_eq!(vendor(&[entry("xmp", "TC260:AIGC", label)]), (Some("doubao".into()), true));
-        assert_eq!(vendor(&[entry("png:tEXt", "AIGC", r#"{"Label":"1","ContentProducer":"unknown"}"#)]), (None, true));
+        assert_eq!(
+            vendor(&[entry("xmp", "TC260:AIGC", label)]),
+            (Some("doubao".into()), true)
+        );
+        assert_eq!(
+            vendor(&[entry(
+                "png:tEXt",
+                "AIGC",
+                r#"{"Label":"1","ContentProducer":"unknown"}"#
+            )]),
+            (None, true)
+        );
     }
 
     #[test]
     fn grok_needs_signature_and_artist() {
-        let signature = entry("exif:IFD0", "ImageDescription", &format!("Signature: {}", "Ab+/".repeat(20)));
+        let signature = entry(
+            "exif:IFD0",
+            "ImageDescription",
+            &format!("Signature: {}", "Ab+/".repeat(20)),
+        );
         let artist = entry("exif:IFD0", "Artist", "4800156b-8880-4786-9056-7ca3da449d8c");
         assert_eq!(vendor(&[signature.clone(), artist]), (Some("xai-grok".into()), true));
         assert_eq!(vendor(&[signature]), (None, false));
@@ -243,7 +330,10 @@ mod tests {
 
     #[test]
     fn photographs_have_none() {
-        let marks = read(&[entry("exif:IFD0", "Make", "Canon"), entry("exif:IFD0", "Software", "GIMP 3.0.6")]);
+        let marks = read(&[
+            entry("exif:IFD0", "Make", "Canon"),
+            entry("exif:IFD0", "Software", "GIMP 3.0.6"),
+        ]);
         assert_eq!(marks, Marks::default());
     }
 }

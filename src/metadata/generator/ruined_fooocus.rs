@@ -29,7 +29,7 @@ pub fn is_it(object: &Value<'_>) -> bool {
 }
 
 /// Interprets RuinedFooocus' object.
-pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
+pub fn interpret(object: &Value<'_>) -> Recovered {
     let mut recovered = named("ruined-fooocus");
     for (key, value) in object.entries() {
         match COLUMNS.iter().find(|(name, _)| name == key) {
@@ -38,15 +38,21 @@ pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
             None => extra(&mut recovered, key, value.to_text()),
         }
     }
-    Some(conclude(recovered, Confidence::Explicit))
+    conclude(recovered, Confidence::Explicit)
 }
 
 /// `[sha256, "weight - name"]`.
 fn lora(row: &Value<'_>) -> Option<Lora> {
     let [hash, text] = row.items() else { return None };
     let text = text.as_str()?;
-    let (weight, name) = text.split_once(" - ").map_or((None, text), |(weight, name)| (decimal(weight), name));
-    Some(Lora { name: name.to_owned(), weight, hash: hash.as_str().map(str::to_owned) })
+    let (weight, name) = text
+        .split_once(" - ")
+        .map_or((None, text), |(weight, name)| (decimal(weight), name));
+    Some(Lora {
+        name: name.to_owned(),
+        weight,
+        hash: hash.as_str().map(str::to_owned),
+    })
 }
 
 #[cfg(test)]
@@ -61,9 +67,19 @@ mod tests {
             "start_step": 0, "denoise": null, "clip_skip": 1, "software": "RuinedFooocus"}"#;
         let document = json::parse(text).unwrap();
         assert!(is_it(&document.value));
-        let recovered = interpret(&document.value).unwrap();
-        assert_eq!((recovered.prompt.as_deref(), recovered.negative_prompt.as_deref()), (Some("a"), Some("b")));
-        assert_eq!(recovered.loras, [Lora { name: "foo.safetensors".into(), weight: Some(0.7), hash: Some("sha".into()) }]);
+        let recovered = interpret(&document.value);
+        assert_eq!(
+            (recovered.prompt.as_deref(), recovered.negative_prompt.as_deref()),
+            (Some("a"), Some("b"))
+        );
+        assert_eq!(
+            recovered.loras,
+            [Lora {
+                name: "foo.safetensors".into(),
+                weight: Some(0.7),
+                hash: Some("sha".into())
+            }]
+        );
         assert_eq!(recovered.parameters_extra, [("start_step".into(), "0".into())]);
     }
 }

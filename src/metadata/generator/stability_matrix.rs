@@ -24,10 +24,10 @@ pub fn is_it(object: &Value<'_>) -> bool {
 }
 
 /// Interprets the parameters.
-pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
+pub fn interpret(object: &Value<'_>) -> Recovered {
     let mut recovered = named("stability-matrix");
     fill(&mut recovered, object, COLUMNS);
-    Some(conclude(recovered, Confidence::Explicit))
+    conclude(recovered, Confidence::Explicit)
 }
 
 #[cfg(test)]
@@ -41,8 +41,11 @@ mod tests {
             "Height":1536,"Width":1536,"ModelHash":"A5","ModelName":"m.safetensors","FrameCount":0}"#;
         let document = json::parse(text).unwrap();
         assert!(is_it(&document.value));
-        let alone = interpret(&document.value).unwrap();
+        let alone = interpret(&document.value);
         assert_eq!(alone.prompt.as_deref(), Some("a\r\nb"));
-        assert_eq!((alone.settings.sampler.as_deref(), alone.settings.width), (Some("Euler Ancestral Karras"), Some(1536)));
+        assert_eq!(
+            (alone.settings.sampler.as_deref(), alone.settings.width),
+            (Some("Euler Ancestral Karras"), Some(1536))
+        );
     }
 }

@@ -42,7 +42,9 @@ pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
                 for (key, value) in entries {
                     match key.as_ref() {
                         "original_prompt" => recovered.original_prompt = value.as_str().map(str::to_owned),
-                        "original_negativeprompt" => recovered.original_negative_prompt = value.as_str().map(str::to_owned),
+                        "original_negativeprompt" => {
+                            recovered.original_negative_prompt = value.as_str().map(str::to_owned)
+                        }
                         _ => extra(&mut recovered, key, value.to_text()),
                     }
                 }
@@ -73,7 +75,11 @@ fn find_loras(params: &Value<'_>) -> Vec<Lora> {
     let weights = list("loraweights");
     let lora = |(at, name): (usize, String)| {
         let weight = weights.get(at).and_then(|weight| decimal(weight));
-        (!name.is_empty()).then_some(Lora { name, weight, hash: None })
+        (!name.is_empty()).then_some(Lora {
+            name,
+            weight,
+            hash: None,
+        })
     };
     list("loras").into_iter().enumerate().filter_map(lora).collect()
 }
@@ -81,12 +87,20 @@ fn find_loras(params: &Value<'_>) -> Vec<Lora> {
 /// `sui_models` has the hash of each file by the parameter that names it.
 fn add_hash(recovered: &mut Recovered, model: &Value<'_>) {
     let text = |key: &str| model.get(key).and_then(Value::as_str);
-    let (Some(name), Some(hash)) = (text("name"), text("hash")) else { return };
+    let (Some(name), Some(hash)) = (text("name"), text("hash")) else {
+        return;
+    };
     match text("param") {
-        Some("model") if recovered.settings.model_hash.is_none() => recovered.settings.model_hash = Some(hash.to_owned()),
+        Some("model") if recovered.settings.model_hash.is_none() => {
+            recovered.settings.model_hash = Some(hash.to_owned())
+        }
         Some("loras") => {
             let stem = name.trim_end_matches(".safetensors");
-            if let Some(lora) = recovered.loras.iter_mut().find(|lora| lora.name == name || lora.name == stem) {
+            if let Some(lora) = recovered
+                .loras
+                .iter_mut()
+                .find(|lora| lora.name == name || lora.name == stem)
+            {
                 lora.hash = Some(hash.to_owned());
             }
         }
@@ -111,10 +125,27 @@ mod tests {
         assert_eq!(recovered.original_prompt.as_deref(), Some("a <random:cat,dog>"));
         assert_eq!(recovered.settings.seed, Some(u64::MAX));
         assert_eq!(recovered.settings.model_hash.as_deref(), Some("0x22"));
-        assert_eq!(recovered.loras, [
-            Lora { name: "x/foo".into(), weight: Some(0.5), hash: None },
-            Lora { name: "bar".into(), weight: Some(1.0), hash: Some("0x33".into()) },
-        ]);
-        assert_eq!(recovered.parameters_extra, [("aspectratio".into(), "1:1".into()), ("date".into(), "2026-01-03".into())]);
+        assert_eq!(
+            recovered.loras,
+            [
+                Lora {
+                    name: "x/foo".into(),
+                    weight: Some(0.5),
+                    hash: None
+                },
+                Lora {
+                    name: "bar".into(),
+                    weight: Some(1.0),
+                    hash: Some("0x33".into())
+                },
+            ]
+        );
+        assert_eq!(
+            recovered.parameters_extra,
+            [
+                ("aspectratio".into(), "1:1".into()),
+                ("date".into(), "2026-01-03".into())
+            ]
+        );
     }
 }

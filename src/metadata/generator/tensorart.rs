@@ -23,11 +23,12 @@ const COLUMNS: &[(&str, Column)] = &[
 
 /// Whether a JSON object is TensorArt's.
 pub fn is_it(object: &Value<'_>) -> bool {
-    object.has("prompt") && (object.has("ksamplerName") || object.get("baseModel").is_some_and(|model| model.has("modelFileName")))
+    object.has("prompt")
+        && (object.has("ksamplerName") || object.get("baseModel").is_some_and(|model| model.has("modelFileName")))
 }
 
 /// Interprets TensorArt's object.
-pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
+pub fn interpret(object: &Value<'_>) -> Recovered {
     let mut recovered = named("tensorart");
     for (key, value) in object.entries() {
         match COLUMNS.iter().find(|(name, _)| name == key) {
@@ -36,16 +37,33 @@ pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
         }
     }
     let model = object.get("baseModel");
-    let of_model = |key: &str| model.and_then(|model| model.get(key)).and_then(Value::as_str).map(str::to_owned);
+    let of_model = |key: &str| {
+        model
+            .and_then(|model| model.get(key))
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     recovered.settings.model = of_model("modelFileName");
     recovered.settings.model_hash = of_model("hash");
-    recovered.loras = object.get("models").map(Value::items).unwrap_or_default().iter().filter_map(lora).collect();
-    Some(conclude(recovered, Confidence::Explicit))
+    recovered.loras = object
+        .get("models")
+        .map(Value::items)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(lora)
+        .collect();
+    conclude(recovered, Confidence::Explicit)
 }
 
 fn lora(model: &Value<'_>) -> Option<Lora> {
-    let is_lora = model.get("type").and_then(Value::as_str).is_some_and(|kind| kind.eq_ignore_ascii_case("lora"));
-    let name = model.get("modelFileName").or_else(|| model.get("label")).and_then(Value::as_str)?;
+    let is_lora = model
+        .get("type")
+        .and_then(Value::as_str)
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("lora"));
+    let name = model
+        .get("modelFileName")
+        .or_else(|| model.get("label"))
+        .and_then(Value::as_str)?;
     is_lora.then(|| Lora {
         name: name.to_owned(),
         weight: model.get("weight").and_then(Value::as_f64),
@@ -65,7 +83,7 @@ mod tests {
             \"models\":[{\"type\":\"LORA\",\"modelFileName\":\"foo\",\"weight\":0.8}],\"guidance\":3.5}\0";
         let document = json::parse(text).unwrap();
         assert!(document.is_whole() && is_it(&document.value));
-        let recovered = interpret(&document.value).unwrap();
+        let recovered = interpret(&document.value);
         assert_eq!(recovered.settings.seed, None);
         assert!(recovered.parameters_extra.contains(&("seed".into(), "-1".into())));
         assert_eq!(recovered.settings.model.as_deref(), Some("WAI"));

@@ -1,8 +1,8 @@
 //! Which format a JSON object is, told by its keys and their shapes, most specific first.
 
 use crate::metadata::generator::{
-    civitai, comfyui, draw_things, easy_diffusion, fooocus, hf_space, invokeai, novelai, ruined_fooocus, stability_matrix,
-    swarmui, tensorart,
+    civitai, comfyui, draw_things, easy_diffusion, fooocus, hf_space, invokeai, novelai, ruined_fooocus,
+    stability_matrix, swarmui, tensorart,
 };
 use crate::metadata::json::{self, Document, Value};
 
@@ -89,7 +89,13 @@ pub fn json_text(text: &str) -> Option<JsonText<'_>> {
     let brace = text.find('{').filter(|at| *at <= MAX_LABEL)?;
     let label = text[..brace].trim();
     let label = match label.strip_suffix(':') {
-        Some(label) if label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) => label,
+        Some(label)
+            if label
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) =>
+        {
+            label
+        }
         None if label.is_empty() => label,
         _ => return None,
     };

@@ -6,8 +6,8 @@ use crate::metadata::generator::comfyui::{self, PictureSize};
 use crate::metadata::generator::fields::extra;
 use crate::metadata::generator::infotext_family::{self, Origin};
 use crate::metadata::generator::{
-    civitai, draw_things, easy_diffusion, fooocus, hf_space, infotext, invokeai, midjourney, novelai, provenance, ruined_fooocus,
-    stability_matrix, swarmui, tensorart,
+    civitai, draw_things, easy_diffusion, fooocus, hf_space, infotext, invokeai, midjourney, novelai, provenance,
+    ruined_fooocus, stability_matrix, swarmui, tensorart,
 };
 use crate::metadata::json::{self, Value};
 use crate::record::{Confidence, MetadataStatus, RawEntry, Recovered};
@@ -34,10 +34,23 @@ pub struct Search {
 }
 
 /// Keys under which ComfyUI and its relatives keep what is only drawn, or repeats other entries.
-const DRAWN_KEYS: &[&str] = &["workflow", "comfy:workflow", "invokeai_workflow", "invokeai_graph", "smproj"];
+const DRAWN_KEYS: &[&str] = &[
+    "workflow",
+    "comfy:workflow",
+    "invokeai_workflow",
+    "invokeai_graph",
+    "smproj",
+];
 /// Keys whose JSON only a generator writes.
 const OWN_JSON_KEYS: &[&str] = &[
-    "parameters", "prompt", "workflow", "invokeai_metadata", "sd-metadata", "generation_data", "parameters-json", "comfy:prompt",
+    "parameters",
+    "prompt",
+    "workflow",
+    "invokeai_metadata",
+    "sd-metadata",
+    "generation_data",
+    "parameters-json",
+    "comfy:prompt",
 ];
 /// Keys whose text is infotext even where it is only a prompt.
 const OWN_TEXT_KEYS: &[&str] = &["parameters"];
@@ -48,7 +61,10 @@ pub fn search(entries: &[&RawEntry], picture: PictureSize) -> Search {
     for (position, entry) in entries.iter().enumerate().filter(|(_, entry)| !is_drawn(entry)) {
         search.entry(position, entry, entries, picture);
     }
-    let has_graph = search.hits.iter().any(|hit| matches!(hit.rank, Format::ApiGraph | Format::CivitaiGraph));
+    let has_graph = search
+        .hits
+        .iter()
+        .any(|hit| matches!(hit.rank, Format::ApiGraph | Format::CivitaiGraph));
     for (position, entry) in entries.iter().enumerate().filter(|(_, entry)| is_drawn(entry)) {
         if !has_graph {
             search.entry(position, entry, entries, picture);
@@ -60,12 +76,21 @@ pub fn search(entries: &[&RawEntry], picture: PictureSize) -> Search {
 }
 
 fn is_drawn(entry: &RawEntry) -> bool {
-    DRAWN_KEYS.contains(&entry.key.as_str()) || entry.text.get(..9).is_some_and(|start| start.eq_ignore_ascii_case("workflow:"))
+    DRAWN_KEYS.contains(&entry.key.as_str())
+        || entry
+            .text
+            .get(..9)
+            .is_some_and(|start| start.eq_ignore_ascii_case("workflow:"))
 }
 
 impl Search {
     fn add(&mut self, rank: Format, position: usize, entry: &RawEntry, recovered: Recovered) {
-        self.hits.push(Hit { rank, position, slot: provenance::slot_name(entry), recovered });
+        self.hits.push(Hit {
+            rank,
+            position,
+            slot: provenance::slot_name(entry),
+            recovered,
+        });
     }
 
     fn entry(&mut self, position: usize, entry: &RawEntry, entries: &[&RawEntry], picture: PictureSize) {
@@ -82,11 +107,19 @@ impl Search {
         if let Some((rank, recovered)) = plain_text(entry) {
             self.add(rank, position, entry, recovered);
         } else if entry.text.trim_start().starts_with('{') && OWN_JSON_KEYS.contains(&entry.key.as_str()) {
-            self.unreadable.push(format!("{}: not readable as JSON", provenance::slot_name(entry)));
+            self.unreadable
+                .push(format!("{}: not readable as JSON", provenance::slot_name(entry)));
         }
     }
 
-    fn json(&mut self, position: usize, entry: &RawEntry, json: &JsonText<'_>, entries: &[&RawEntry], picture: PictureSize) {
+    fn json(
+        &mut self,
+        position: usize,
+        entry: &RawEntry,
+        json: &JsonText<'_>,
+        entries: &[&RawEntry],
+        picture: PictureSize,
+    ) {
         let object = &json.document.value;
         let mut notes = json.document.notes(&provenance::slot_name(entry));
         let found = interpret_object(object, entries, picture, 0);
@@ -112,16 +145,32 @@ impl Search {
     /// Easy Diffusion in a PNG: one text a field, known by its name for the model.
     fn easy_diffusion_fields(&mut self, entries: &[&RawEntry]) {
         let is_field = |entry: &&&RawEntry| entry.slot.starts_with("png:");
-        let Some(position) = entries.iter().position(|entry| easy_diffusion::is_own_key(&entry.key)) else { return };
-        let fields = entries.iter().filter(is_field).map(|entry| (entry.key.as_str(), entry.text.as_str()));
+        let Some(position) = entries.iter().position(|entry| easy_diffusion::is_own_key(&entry.key)) else {
+            return;
+        };
+        let fields = entries
+            .iter()
+            .filter(is_field)
+            .map(|entry| (entry.key.as_str(), entry.text.as_str()));
         let recovered = easy_diffusion::from_fields(fields);
         let prompt = entries.iter().find(|entry| entry.key.eq_ignore_ascii_case("prompt"));
-        self.add(Format::EasyDiffusion, position, prompt.unwrap_or(&entries[position]), recovered);
+        self.add(
+            Format::EasyDiffusion,
+            position,
+            prompt.unwrap_or(&entries[position]),
+            recovered,
+        );
     }
 
     /// A graph that ran beside other parameters completes them.
     fn join_graphs(&mut self) {
-        let Some(at) = self.hits.iter().position(|hit| matches!(hit.rank, Format::ApiGraph | Format::UiGraph)) else { return };
+        let Some(at) = self
+            .hits
+            .iter()
+            .position(|hit| matches!(hit.rank, Format::ApiGraph | Format::UiGraph))
+        else {
+            return;
+        };
         let graph = self.hits[at].recovered.clone();
         let ran = self.hits[at].rank == Format::ApiGraph;
         for hit in &mut self.hits {
@@ -148,7 +197,8 @@ impl Search {
     /// A saver that found no prompt writes "unknown"; the graph knows better.
     fn drop_empty_infotext(&mut self, graph: &Recovered) {
         if graph.prompt.is_some() {
-            self.hits.retain(|hit| hit.rank != Format::Infotext || !says_nothing(&hit.recovered));
+            self.hits
+                .retain(|hit| hit.rank != Format::Infotext || !says_nothing(&hit.recovered));
         }
     }
 }
@@ -172,7 +222,10 @@ fn prefer_graph_sampling(recovered: &mut Recovered, graph: &Recovered) {
         extra(recovered, "Sampler", joined);
     }
     if let (Some(width), Some(height)) = (from.width, from.height) {
-        for (key, upscaled) in [("Width", recovered.settings.width), ("Height", recovered.settings.height)] {
+        for (key, upscaled) in [
+            ("Width", recovered.settings.width),
+            ("Height", recovered.settings.height),
+        ] {
             if let Some(upscaled) = upscaled {
                 extra(recovered, key, upscaled.to_string());
             }
@@ -183,20 +236,27 @@ fn prefer_graph_sampling(recovered: &mut Recovered, graph: &Recovered) {
 }
 
 /// The fields of a JSON object of a known format; both where it wraps two graphs.
-fn interpret_object(object: &Value<'_>, entries: &[&RawEntry], picture: PictureSize, depth: usize) -> Vec<(Format, Recovered)> {
-    let Some(format) = format::of_object(object) else { return wrapped_graphs(object, entries, picture, depth) };
+fn interpret_object(
+    object: &Value<'_>,
+    entries: &[&RawEntry],
+    picture: PictureSize,
+    depth: usize,
+) -> Vec<(Format, Recovered)> {
+    let Some(format) = format::of_object(object) else {
+        return wrapped_graphs(object, entries, picture, depth);
+    };
     let recovered = match format {
         Format::SwarmUi => swarmui::interpret(object),
-        Format::StabilityMatrix => stability_matrix::interpret(object),
-        Format::InvokeAi => invokeai::interpret(object),
+        Format::StabilityMatrix => Some(stability_matrix::interpret(object)),
+        Format::InvokeAi => Some(invokeai::interpret(object)),
         Format::InvokeAiSdMetadata => invokeai::interpret_sd_metadata(object),
-        Format::TensorArt => tensorart::interpret(object),
-        Format::RuinedFooocus => ruined_fooocus::interpret(object),
-        Format::Fooocus | Format::FooocusMre => fooocus::interpret(object),
-        Format::DrawThings => draw_things::interpret(object),
+        Format::TensorArt => Some(tensorart::interpret(object)),
+        Format::RuinedFooocus => Some(ruined_fooocus::interpret(object)),
+        Format::Fooocus | Format::FooocusMre => Some(fooocus::interpret(object)),
+        Format::DrawThings => Some(draw_things::interpret(object)),
         Format::NovelAi => novelai::interpret(object, beside_novelai(entries)),
-        Format::HfSpace => hf_space::interpret(object),
-        Format::EasyDiffusion => easy_diffusion::interpret(object),
+        Format::HfSpace => Some(hf_space::interpret(object)),
+        Format::EasyDiffusion => Some(easy_diffusion::interpret(object)),
         Format::CivitaiGraph => civitai::interpret_graph(object),
         Format::ApiGraph => comfyui::interpret_api(object, picture),
         Format::UiGraph => comfyui::interpret_ui(object, picture),
@@ -206,7 +266,12 @@ fn interpret_object(object: &Value<'_>, entries: &[&RawEntry], picture: PictureS
 }
 
 /// `{"prompt": graph, "workflow": graph}`, either of which may be JSON in a string.
-fn wrapped_graphs(object: &Value<'_>, entries: &[&RawEntry], picture: PictureSize, depth: usize) -> Vec<(Format, Recovered)> {
+fn wrapped_graphs(
+    object: &Value<'_>,
+    entries: &[&RawEntry],
+    picture: PictureSize,
+    depth: usize,
+) -> Vec<(Format, Recovered)> {
     const MAX_WRAPS: usize = 3;
     if depth >= MAX_WRAPS {
         return Vec::new();
@@ -230,7 +295,9 @@ fn wrapped_graphs(object: &Value<'_>, entries: &[&RawEntry], picture: PictureSiz
 /// NovelAI's other texts in the same file: PNG keywords, or the EXIF tags that stand for them.
 fn beside_novelai<'e>(entries: &[&'e RawEntry]) -> novelai::Beside<'e> {
     let text = |keys: &[&str]| {
-        let found = keys.iter().find_map(|key| entries.iter().find(|entry| entry.key == *key));
+        let found = keys
+            .iter()
+            .find_map(|key| entries.iter().find(|entry| entry.key == *key));
         found.map(|entry| entry.text.trim_matches('\0'))
     };
     novelai::Beside {
@@ -255,16 +322,32 @@ fn plain_text(entry: &RawEntry) -> Option<(Format, Recovered)> {
     }
     let looks_right = infotext::looks_like_infotext(text) || (infotext::has_negative_line(text) && !is_sidecar);
     if own_slot || looks_right {
-        let origin = if own_slot || entry.slot == "gif:comment" { Origin::OwnSlot } else { Origin::SharedSlot };
+        let origin = if own_slot || entry.slot == "gif:comment" {
+            Origin::OwnSlot
+        } else {
+            Origin::SharedSlot
+        };
         let recovered = infotext_family::interpret(text, origin)?;
         return Some((infotext_rank(&recovered), recovered));
     }
     if is_sidecar {
         return easy_diffusion::interpret_lines(text).map(|recovered| (Format::EasyDiffusion, recovered));
     }
-    let describes = ["Description", "ImageDescription", "dc:description", "Comment", "parameters", "Caption-Abstract", "UserComment"];
+    let describes = [
+        "Description",
+        "ImageDescription",
+        "dc:description",
+        "Comment",
+        "parameters",
+        "Caption-Abstract",
+        "UserComment",
+    ];
     let is_description = describes.iter().any(|key| entry.key.ends_with(key));
-    let recovered = if is_description { midjourney::interpret(text) } else { None };
+    let recovered = if is_description {
+        midjourney::interpret(text)
+    } else {
+        None
+    };
     recovered.map(|recovered| (Format::Midjourney, recovered))
 }
 

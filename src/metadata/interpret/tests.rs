@@ -15,8 +15,15 @@ const WORKFLOW: &str = r#"{"nodes": [{"id": 1, "type": "KSampler", "inputs": [{"
 const INFOTEXT: &str = "a red fox, café\nNegative prompt: blurry\nSteps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 4294967295, Size: 64x64, Model: xl, Version: v1.10.1";
 
 fn read(entries: &[(&str, &str, &str)]) -> Recovered {
-    let entry = |(slot, key, text): &(&str, &str, &str)| RawEntry { slot: (*slot).into(), key: (*key).into(), text: (*text).into() };
-    interpret(&RawMetadata { entries: entries.iter().map(entry).collect(), ..RawMetadata::default() })
+    let entry = |(slot, key, text): &(&str, &str, &str)| RawEntry {
+        slot: (*slot).into(),
+        key: (*key).into(),
+        text: (*text).into(),
+    };
+    interpret(&RawMetadata {
+        entries: entries.iter().map(entry).collect(),
+        ..RawMetadata::default()
+    })
 }
 
 #[track_caller]
@@ -45,7 +52,17 @@ fn infotext_in_every_slot() {
     ] {
         let recovered = must_be(&[(slot, key, INFOTEXT)], "a1111", "a red fox, café");
         assert_eq!(recovered.settings.seed, Some(4_294_967_295));
-        assert_eq!(recovered.slot.as_deref(), Some(if key.is_empty() { slot.to_owned() } else { format!("{slot}:{key}") }.as_str()));
+        assert_eq!(
+            recovered.slot.as_deref(),
+            Some(
+                if key.is_empty() {
+                    slot.to_owned()
+                } else {
+                    format!("{slot}:{key}")
+                }
+                .as_str()
+            )
+        );
         assert_eq!(recovered.confidence, Some(Confidence::Explicit));
     }
 }
@@ -79,23 +96,44 @@ fn graphs_in_every_slot() {
 fn a_workflow_alone_is_heuristic() {
     for key in ["workflow", "prompt"] {
         let recovered = read(&[("png:tEXt", key, WORKFLOW)]);
-        assert_eq!((recovered.status, recovered.confidence), (MetadataStatus::WorkflowOnly, Some(Confidence::Heuristic)));
-        assert_eq!((recovered.generator.as_deref(), recovered.prompt.as_deref()), (Some("comfyui"), Some("drawn")));
+        assert_eq!(
+            (recovered.status, recovered.confidence),
+            (MetadataStatus::WorkflowOnly, Some(Confidence::Heuristic))
+        );
+        assert_eq!(
+            (recovered.generator.as_deref(), recovered.prompt.as_deref()),
+            (Some("comfyui"), Some("drawn"))
+        );
     }
-    let recovered = must_be(&[("png:tEXt", "workflow", WORKFLOW), ("png:tEXt", "prompt", GRAPH)], "comfyui", "a blue bird");
+    let recovered = must_be(
+        &[("png:tEXt", "workflow", WORKFLOW), ("png:tEXt", "prompt", GRAPH)],
+        "comfyui",
+        "a blue bird",
+    );
     assert!(recovered.also.is_empty());
 }
 
 #[test]
 fn savers_write_the_text_and_the_graph_completes_it() {
-    let recovered = must_be(&[("png:tEXt", "prompt", GRAPH), ("png:tEXt", "parameters", INFOTEXT)], "comfyui", "a red fox, café");
+    let recovered = must_be(
+        &[("png:tEXt", "prompt", GRAPH), ("png:tEXt", "parameters", INFOTEXT)],
+        "comfyui",
+        "a red fox, café",
+    );
     assert_eq!(recovered.also, ["a1111"]);
     assert_eq!(recovered.settings.seed, Some(4_294_967_295));
     assert_eq!(recovered.slot.as_deref(), Some("png:tEXt:parameters"));
     let empty = "unknown\nNegative prompt: unknown\nSteps: 20, Sampler: x, CFG Scale: 8.0, Seed: 0, Version: ComfyUI";
-    must_be(&[("png:tEXt", "parameters", empty), ("png:tEXt", "prompt", GRAPH)], "comfyui", "a blue bird");
+    must_be(
+        &[("png:tEXt", "parameters", empty), ("png:tEXt", "prompt", GRAPH)],
+        "comfyui",
+        "a blue bird",
+    );
     let alone = read(&[("exif:Exif", "UserComment", empty)]);
-    assert_eq!((alone.generator.as_deref(), alone.also.as_slice()), (Some("a1111"), ["comfyui".to_owned()].as_slice()));
+    assert_eq!(
+        (alone.generator.as_deref(), alone.also.as_slice()),
+        (Some("a1111"), ["comfyui".to_owned()].as_slice())
+    );
 }
 
 #[test]
@@ -144,54 +182,127 @@ fn json_of_every_generator() {
 
 #[test]
 fn texts_of_every_other_generator() {
-    must_be(&[("png:tEXt", "Dream", "\"a fox [bad]\" -s 50 -S 123 -C 7.5 -A k_lms")], "invokeai-dream", "a fox");
-    must_be(&[("png:iTXt", "Description", "a panel --ar 4:3 --v 5.2 Job ID: 2b6e053b-9a65-4ca9-9e13-b6f4465164d4")], "midjourney", "a panel");
-    let fields = [("png:tEXt", "prompt", "a pier"), ("png:tEXt", "negative_prompt", "fog"), ("png:tEXt", "use_stable_diffusion_model", "sd.ckpt")];
+    must_be(
+        &[("png:tEXt", "Dream", "\"a fox [bad]\" -s 50 -S 123 -C 7.5 -A k_lms")],
+        "invokeai-dream",
+        "a fox",
+    );
+    must_be(
+        &[(
+            "png:iTXt",
+            "Description",
+            "a panel --ar 4:3 --v 5.2 Job ID: 2b6e053b-9a65-4ca9-9e13-b6f4465164d4",
+        )],
+        "midjourney",
+        "a panel",
+    );
+    let fields = [
+        ("png:tEXt", "prompt", "a pier"),
+        ("png:tEXt", "negative_prompt", "fog"),
+        ("png:tEXt", "use_stable_diffusion_model", "sd.ckpt"),
+    ];
     let recovered = must_be(&fields, "easy-diffusion", "a pier");
     assert_eq!(recovered.slot.as_deref(), Some("png:tEXt:prompt"));
-    let named = [("png:tEXt", "Prompt", "a pier"), ("png:tEXt", "Stable Diffusion model", "sd.ckpt")];
+    let named = [
+        ("png:tEXt", "Prompt", "a pier"),
+        ("png:tEXt", "Stable Diffusion model", "sd.ckpt"),
+    ];
     must_be(&named, "easy-diffusion", "a pier");
-    must_be(&[("sidecar:txt", "", "Prompt: a pier\nSeed: 3\nStable Diffusion model: sd.ckpt")], "easy-diffusion", "a pier");
+    must_be(
+        &[(
+            "sidecar:txt",
+            "",
+            "Prompt: a pier\nSeed: 3\nStable Diffusion model: sd.ckpt",
+        )],
+        "easy-diffusion",
+        "a pier",
+    );
     let draw = "a cat\n-dog\nSteps: 30, Sampler: DPM++ 2M, Guidance Scale: 7.5, Seed: 5, Size: 64x64";
     must_be(&[("xmp", "dc:description", draw)], "draw-things", "a cat");
     let novel = [
         ("png:tEXt", "Software", "NovelAI"),
         ("png:tEXt", "Description", "a cat"),
         ("png:tEXt", "Source", "Stable Diffusion 1D44365E"),
-        ("png:tEXt", "Comment", r#"{"steps": 50, "sampler": "k_lms", "seed": 1, "scale": 10.0, "uc": "bad"}"#),
+        (
+            "png:tEXt",
+            "Comment",
+            r#"{"steps": 50, "sampler": "k_lms", "seed": 1, "scale": 10.0, "uc": "bad"}"#,
+        ),
     ];
     let recovered = must_be(&novel, "novelai", "a cat");
     assert_eq!(recovered.settings.model.as_deref(), Some("Stable Diffusion"));
-    let extras = read(&[("png:tEXt", "postprocessing", "Postprocess upscale by: 4, Postprocess upscaler: x")]);
-    assert_eq!((extras.generator.as_deref(), extras.status), (Some("a1111-extras"), MetadataStatus::NoPrompt));
-    let upscaled = must_be(&[("png:tEXt", "parameters", INFOTEXT), ("png:tEXt", "extras", "Postprocess upscale by: 4")], "a1111", "a red fox, café");
+    let extras = read(&[(
+        "png:tEXt",
+        "postprocessing",
+        "Postprocess upscale by: 4, Postprocess upscaler: x",
+    )]);
+    assert_eq!(
+        (extras.generator.as_deref(), extras.status),
+        (Some("a1111-extras"), MetadataStatus::NoPrompt)
+    );
+    let upscaled = must_be(
+        &[
+            ("png:tEXt", "parameters", INFOTEXT),
+            ("png:tEXt", "extras", "Postprocess upscale by: 4"),
+        ],
+        "a1111",
+        "a red fox, café",
+    );
     assert_eq!(upscaled.also, ["a1111-extras"]);
 }
 
 #[test]
 fn front_ends_of_comfyui_are_told_from_it() {
     let tensor = r#"{"prompt":"p","ksamplerName":"euler","seed":"-1","baseModel":{"modelFileName":"WAI","hash":"A5"}}"#;
-    let recovered = must_be(&[("png:tEXt", "generation_data", tensor), ("png:tEXt", "prompt", GRAPH)], "tensorart", "p");
+    let recovered = must_be(
+        &[("png:tEXt", "generation_data", tensor), ("png:tEXt", "prompt", GRAPH)],
+        "tensorart",
+        "p",
+    );
     assert_eq!(recovered.settings.seed, Some(u64::MAX), "the true seed is the graph's");
     assert_eq!(recovered.settings.model.as_deref(), Some("WAI"));
     assert_eq!(recovered.also, ["comfyui"]);
     let matrix = r#"{"PositivePrompt":"p","NegativePrompt":"n","CfgScale":5,"Sampler":"Euler Karras","Width":1536,"Height":1536}"#;
-    let entries = [("png:tEXt", "prompt", GRAPH), ("png:tEXt", "parameters", INFOTEXT), ("png:tEXt", "parameters-json", matrix), ("png:tEXt", "smproj", "{}")];
+    let entries = [
+        ("png:tEXt", "prompt", GRAPH),
+        ("png:tEXt", "parameters", INFOTEXT),
+        ("png:tEXt", "parameters-json", matrix),
+        ("png:tEXt", "smproj", "{}"),
+    ];
     let recovered = must_be(&entries, "stability-matrix", "p");
-    assert_eq!((recovered.settings.sampler.as_deref(), recovered.settings.width), (Some("euler"), Some(64)));
-    assert!(recovered.parameters_extra.contains(&("Sampler".into(), "Euler Karras".into())));
+    assert_eq!(
+        (recovered.settings.sampler.as_deref(), recovered.settings.width),
+        (Some("euler"), Some(64))
+    );
+    assert!(
+        recovered
+            .parameters_extra
+            .contains(&("Sampler".into(), "Euler Karras".into()))
+    );
     assert_eq!(recovered.also, ["comfyui"]);
     let swarm = r#"{"sui_image_params": {"prompt": "p", "seed": 7}}"#;
-    let recovered = must_be(&[("png:tEXt", "prompt", GRAPH), ("png:tEXt", "parameters", swarm)], "swarmui", "p");
+    let recovered = must_be(
+        &[("png:tEXt", "prompt", GRAPH), ("png:tEXt", "parameters", swarm)],
+        "swarmui",
+        "p",
+    );
     assert_eq!((recovered.settings.seed, recovered.settings.steps), (Some(7), Some(20)));
 }
 
 #[test]
 fn a_prompt_that_is_json_is_infotext_all_the_same() {
     let text = "{\n  \"high_level_description\": \"A photograph\",\n  \"x\": [{\"desc\": \"y\"}]\n}\nSteps: 48, Seed: 5, CFG scale: 7, App: SD.Next, Version: 39e086d";
-    must_be(&[("exif:Exif", "UserComment", text)], "sd-next", "{\n  \"high_level_description\": \"A photograph\",\n  \"x\": [{\"desc\": \"y\"}]\n}");
+    must_be(
+        &[("exif:Exif", "UserComment", text)],
+        "sd-next",
+        "{\n  \"high_level_description\": \"A photograph\",\n  \"x\": [{\"desc\": \"y\"}]\n}",
+    );
     let bare = "\"short_description\": \"A photograph\"\nSteps: 48, Seed: 5, CFG scale: 7, App: huggingface.co";
-    must_be(&[("exif:Exif", "UserComment", bare)], "infotext-unknown", "\"short_description\": \"A photograph\"");
+    must_be(
+        &[("exif:Exif", "UserComment", bare)],
+        "infotext-unknown",
+        "\"short_description\": \"A photograph\"",
+    );
 }
 
 #[test]
@@ -207,28 +318,53 @@ fn captions_comments_and_photographs_have_nothing() {
         ("xmp", "xmp:CreatorTool", "Adobe Photoshop 26.0"),
     ] {
         let recovered = read(&[(slot, key, text)]);
-        assert_eq!((recovered.status, recovered.generator), (MetadataStatus::None, None), "{slot} {key}");
+        assert_eq!(
+            (recovered.status, recovered.generator),
+            (MetadataStatus::None, None),
+            "{slot} {key}"
+        );
     }
 }
 
 #[test]
 fn a_sidecar_ranks_below_the_image() {
     let other = "beside\nSteps: 20, Sampler: x, Seed: 5, Version: v1.10.1";
-    must_be(&[("sidecar:txt", "", other), ("png:tEXt", "prompt", GRAPH)], "comfyui", "a blue bird");
+    must_be(
+        &[("sidecar:txt", "", other), ("png:tEXt", "prompt", GRAPH)],
+        "comfyui",
+        "a blue bird",
+    );
     let workflow_inside = read(&[("png:tEXt", "workflow", WORKFLOW), ("sidecar:txt", "", other)]);
-    assert_eq!((workflow_inside.prompt.as_deref(), workflow_inside.also.as_slice()), (Some("beside"), ["comfyui".to_owned()].as_slice()));
+    assert_eq!(
+        (workflow_inside.prompt.as_deref(), workflow_inside.also.as_slice()),
+        (Some("beside"), ["comfyui".to_owned()].as_slice())
+    );
 }
 
 #[test]
 fn provenance_alone_and_beside_a_prompt() {
-    let source = ("c2pa", "digital_source_type", "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia");
+    let source = (
+        "c2pa",
+        "digital_source_type",
+        "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+    );
     let claim = ("c2pa", "claim_generator", "OpenAI Media Service API");
     let recovered = read(&[claim, source]);
-    assert_eq!((recovered.status, recovered.generator.as_deref()), (MetadataStatus::AiNoPrompt, Some("openai")));
+    assert_eq!(
+        (recovered.status, recovered.generator.as_deref()),
+        (MetadataStatus::AiNoPrompt, Some("openai"))
+    );
     let provenance = recovered.ai_provenance.unwrap();
-    assert_eq!(provenance.digital_source_type.as_deref(), Some("trainedAlgorithmicMedia"));
+    assert_eq!(
+        provenance.digital_source_type.as_deref(),
+        Some("trainedAlgorithmicMedia")
+    );
     assert!(!provenance.verified);
-    let recovered = must_be(&[claim, source, ("png:tEXt", "parameters", INFOTEXT)], "a1111", "a red fox, café");
+    let recovered = must_be(
+        &[claim, source, ("png:tEXt", "parameters", INFOTEXT)],
+        "a1111",
+        "a red fox, café",
+    );
     assert_eq!(recovered.also, ["openai"]);
     let unnamed = read(&[("xmp", "Iptc4xmpExt:DigitalSourceType", "x/trainedAlgorithmicMedia")]);
     assert_eq!((unnamed.status, unnamed.generator), (MetadataStatus::AiNoPrompt, None));
@@ -239,14 +375,29 @@ fn provenance_alone_and_beside_a_prompt() {
 
 #[test]
 fn the_first_of_duplicate_keys_that_parses_counts() {
-    must_be(&[("png:tEXt", "prompt", "{broken"), ("png:tEXt", "prompt", GRAPH)], "comfyui", "a blue bird");
+    must_be(
+        &[("png:tEXt", "prompt", "{broken"), ("png:tEXt", "prompt", GRAPH)],
+        "comfyui",
+        "a blue bird",
+    );
     let second = INFOTEXT.replace("a red fox", "a second fox");
-    must_be(&[("png:tEXt", "parameters", INFOTEXT), ("png:tEXt", "parameters", &second)], "a1111", "a red fox, café");
+    must_be(
+        &[
+            ("png:tEXt", "parameters", INFOTEXT),
+            ("png:tEXt", "parameters", &second),
+        ],
+        "a1111",
+        "a red fox, café",
+    );
 }
 
 #[test]
 fn broken_json_is_an_error_with_a_note() {
-    for (key, text) in [("prompt", "{\"3\": oops}"), ("workflow", "{]"), ("parameters", "{\"unknown\": 1}")] {
+    for (key, text) in [
+        ("prompt", "{\"3\": oops}"),
+        ("workflow", "{]"),
+        ("parameters", "{\"unknown\": 1}"),
+    ] {
         let recovered = read(&[("png:tEXt", key, text)]);
         assert_eq!(recovered.status, MetadataStatus::Error, "{key}");
         assert_eq!(recovered.notes.len(), 1, "{:?}", recovered.notes);
@@ -257,12 +408,21 @@ fn broken_json_is_an_error_with_a_note() {
 fn a_graph_that_was_cut_off_is_heuristic() {
     let recovered = read(&[("exif:IFD0", "Model", &GRAPH[..GRAPH.len() - 30])]);
     assert_eq!(recovered.confidence, Some(Confidence::Heuristic));
-    assert!(recovered.notes.iter().any(|note| note.contains("ends in the middle")), "{:?}", recovered.notes);
+    assert!(
+        recovered.notes.iter().any(|note| note.contains("ends in the middle")),
+        "{:?}",
+        recovered.notes
+    );
 }
 
 #[test]
 fn deep_and_duplicate_json_is_noted() {
-    let deep = format!("{{\"0\": {}1{}, {}", "[".repeat(10_000), "]".repeat(10_000), &GRAPH[1..]);
+    let deep = format!(
+        "{{\"0\": {}1{}, {}",
+        "[".repeat(10_000),
+        "]".repeat(10_000),
+        &GRAPH[1..]
+    );
     let recovered = must_be(&[("png:tEXt", "prompt", &deep)], "comfyui", "a blue bird");
     assert!(recovered.notes.iter().any(|note| note.contains("deeper")));
     let twice = GRAPH.replacen("\"cfg\": 7.5", "\"cfg\": 1, \"cfg\": 7.5", 1);
@@ -275,7 +435,11 @@ fn deep_and_duplicate_json_is_noted() {
 fn notes_of_the_containers_come_first() {
     let raw = RawMetadata {
         facts: PhotoFacts::default(),
-        entries: vec![RawEntry { slot: "png:tEXt".into(), key: "parameters".into(), text: INFOTEXT.into() }],
+        entries: vec![RawEntry {
+            slot: "png:tEXt".into(),
+            key: "parameters".into(),
+            text: INFOTEXT.into(),
+        }],
         notes: vec!["png: truncated".into()],
     };
     assert_eq!(interpret(&raw).notes, ["png: truncated"]);

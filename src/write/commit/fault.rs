@@ -26,11 +26,9 @@ pub(crate) enum Exchange {
     Missing,
 }
 
-/// What a stop leaves on the disk.
+/// What a power loss leaves on the disk. (Where only the process was killed, everything is left.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Remains {
-    /// Everything that was called: the process was killed, the machine went on.
-    Everything,
     /// Only what was synced.
     Synced,
     /// All names, but only synced bytes behind them.
@@ -376,12 +374,7 @@ impl Disk {
     fn write_to(&self, node: usize, remains: Remains, target: &Path) {
         let node = &self.nodes[node];
         if !node.is_dir {
-            let bytes = if remains == Remains::Everything {
-                &node.live_bytes
-            } else {
-                &node.synced_bytes
-            };
-            return fs::write(target, bytes).unwrap();
+            return fs::write(target, &node.synced_bytes).unwrap();
         }
         fs::create_dir_all(target).unwrap();
         let names = if remains == Remains::Synced {

@@ -2,7 +2,8 @@
 //! kind of change. Readers must see each image once under one schema, no committed row may be
 //! missing, and the next run must end where an uninterrupted one ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use super::world::*;
 use super::*;
@@ -38,21 +39,30 @@ impl Scenario {
     fn act(&self, out: &Path, fs: Arc<dyn CommitFs>) -> anyhow::Result<()> {
         match self.action {
             Action::Run => drop(run(out, "photos", &self.after, self.plan_after, fs)?),
-            Action::Compact => drop(compact(out, &self.plan_after.spec().options, fs)?),
+            Action::Compact => {
+                let options = WriteOptions {
+                    part_rows: 100,
+                    ..self.plan_after.spec().options
+                };
+                compact(out, &options, fs)?;
+            }
         }
         Ok(())
     }
 
-    /// The dataset before the change, in three runs, so that there are small parts.
+    /// The dataset before the change, in two runs, so that there is a small part.
     fn prepare(&self, out: &Path) {
-        if self.before.0.is_empty() {
-            return;
-        }
-        let mut growing = World::default();
-        for (index, (path, version)) in self.before.0.iter().enumerate() {
-            growing = growing.with(path, *version);
-            if index % 5 == 0 || index + 1 == self.before.0.len() {
-                run(out, "photos", &growing, self.plan_before, Arc::new(UnsyncedFs)).unwrap();
+        let first = World(
+            self.before
+                .0
+                .iter()
+                .take(3)
+                .map(|(path, version)| (path.clone(), *version))
+                .collect(),
+        );
+        for world in [&first, &self.before] {
+            if !world.0.is_empty() {
+                run(out, "photos", world, self.plan_before, Arc::new(UnsyncedFs)).unwrap();
             }
         }
         assert_eq!(read(out), self.before.rows(self.plan_before));
@@ -86,9 +96,10 @@ impl Scenario {
         let original = tempfile::tempdir().unwrap();
         self.prepare(&original.path().join("labels"));
         let calls = self.calls(original.path());
+        let survived = Mutex::default();
         (1..=calls).into_par_iter().for_each(|at| {
-            self.fault_at(original.path(), at, Fault::Error);
-            self.fault_at(original.path(), at, Fault::Stop);
+            self.fault_at(original.path(), at, Fault::Error, &survived);
+            self.fault_at(original.path(), at, Fault::Stop, &survived);
         });
         calls
     }
@@ -105,7 +116,9 @@ impl Scenario {
         fs.calls()
     }
 
-    fn fault_at(&self, original: &Path, at: usize, fault: Fault) {
+    /// Runs the change with one fault. Many faults leave the same disk behind; the next run over
+    /// it is made for the first of them only (`survived`).
+    fn fault_at(&self, original: &Path, at: usize, fault: Fault, survived: &Mutex<BTreeSet<String>>) {
         let folder = tempfile::tempdir().unwrap();
         let base = folder.path().canonicalize().unwrap().join("disk");
         copy_tree(original, &base);
@@ -116,24 +129,28 @@ impl Scenario {
         assert!(result.is_err() || fault == Fault::Error, "{what} went unnoticed");
         let left: Vec<PathBuf> = match fault {
             Fault::Error => vec![base],
-            Fault::Stop => [Remains::Everything, Remains::Synced, Remains::NamesAndSyncedBytes]
-                .into_iter()
-                .map(|remains| {
+            Fault::Stop => {
+                let after_power_loss = [Remains::Synced, Remains::NamesAndSyncedBytes].map(|remains| {
                     let target = folder.path().join(format!("{remains:?}"));
                     fs.leave(remains, &target);
                     target
-                })
-                .collect(),
+                });
+                std::iter::once(base).chain(after_power_loss).collect()
+            }
         };
         for disk in left {
-            self.check_what_is_left(&disk.join("labels"), &format!("{what}, {}", disk.display()));
+            let what = format!("{what}, {}", disk.display());
+            let out = disk.join("labels");
+            if self.exchange == Exchange::Works {
+                self.check_reader(&out, &what);
+            }
+            if survived.lock().unwrap().insert(describe(&disk)) {
+                self.check_next_run(&out, &what);
+            }
         }
     }
 
-    fn check_what_is_left(&self, out: &Path, what: &str) {
-        if self.exchange == Exchange::Works {
-            self.check_reader(out, what);
-        }
+    fn check_next_run(&self, out: &Path, what: &str) {
         // Where folders cannot be exchanged, the next start finishes the journal.
         if self.exchange == Exchange::Missing && out.join(BOOKKEEPING_DIR).is_dir() {
             drop(Home::take(out, Arc::new(UnsyncedFs)).unwrap_or_else(|error| panic!("{what}: {error}")));
@@ -144,6 +161,24 @@ impl Scenario {
         assert_eq!(read(out), self.after.rows(self.plan_after), "{what}");
         assert_tidy(out);
     }
+}
+
+/// Every name on a disk, and what its parts say, apart from the time.
+fn describe(disk: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(disk).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            text += &format!("{name} [{}]", describe(&path));
+        } else if let Some(number) = parts::part_number(name.trim_end_matches(".staged")) {
+            let part = PartInfo::read(&path, number).map(|(part, _)| (part.meta, part.schema.fields().len()));
+            text += &format!("{name} {part:?} {:?}", part.is_ok().then(|| labels_of(&path)));
+        } else {
+            text += &format!("{name} {} ", path.metadata().unwrap().len());
+        }
+    }
+    text
 }
 
 fn copy_tree(from: &Path, to: &Path) {
@@ -161,9 +196,9 @@ fn copy_tree(from: &Path, to: &Path) {
 
 fn scenario() -> Scenario {
     Scenario {
-        before: World::numbered(9),
+        before: World::numbered(5),
         plan_before: CLIP,
-        after: World::numbered(9),
+        after: World::numbered(5),
         plan_after: CLIP,
         action: Action::Run,
         exchange: Exchange::Works,
@@ -177,30 +212,33 @@ fn a_first_run_survives_every_fault() {
         ..scenario()
     }
     .survive();
-    assert!(calls > 15, "{calls}");
+    assert!(calls >= 7, "{calls}");
 }
 
 #[test]
 fn appending_survives_every_fault() {
-    let after = World::numbered(14);
-    assert!(Scenario { after, ..scenario() }.survive() > 10);
+    let after = World::numbered(8);
+    let calls = Scenario { after, ..scenario() }.survive();
+    assert!(calls >= 7, "{calls}");
 }
 
 #[test]
 fn changing_survives_every_fault() {
-    let after = World::numbered(9).with("001.png", 2).with("007.png", 2);
-    assert!(Scenario { after, ..scenario() }.survive() > 8);
+    let after = World::numbered(5).with("001.png", 2).with("004.png", 2);
+    let calls = Scenario { after, ..scenario() }.survive();
+    assert!(calls >= 7, "{calls}");
 }
 
 #[test]
 fn taking_out_gone_images_survives_every_fault() {
-    let after = World::numbered(9).without("001.png").without("008.png");
-    assert!(Scenario { after, ..scenario() }.survive() > 8);
+    let after = World::numbered(5).without("001.png").without("004.png");
+    let calls = Scenario { after, ..scenario() }.survive();
+    assert!(calls >= 7, "{calls}");
 }
 
 #[test]
 fn all_at_once_survives_every_fault() {
-    let after = World::numbered(12)
+    let after = World::numbered(6)
         .without("001.png")
         .with("003.png", 2)
         .with("008.png", 5);
@@ -222,11 +260,11 @@ fn all_at_once_survives_every_fault() {
 fn adding_a_model_survives_every_fault() {
     let calls = Scenario {
         plan_after: BOTH,
-        after: World::numbered(11),
+        after: World::numbered(6),
         ..scenario()
     }
     .survive();
-    assert!(calls > 50, "{calls}");
+    assert!(calls >= 7, "{calls}");
 }
 
 #[test]
@@ -237,7 +275,7 @@ fn adding_a_model_by_journal_survives_every_fault() {
         ..scenario()
     }
     .survive();
-    assert!(calls > 50, "{calls}");
+    assert!(calls >= 7, "{calls}");
 }
 
 #[test]
@@ -247,7 +285,7 @@ fn compacting_survives_every_fault() {
         ..scenario()
     }
     .survive();
-    assert!(calls > 20, "{calls}");
+    assert!(calls >= 7, "{calls}");
 }
 
 #[test]
@@ -258,7 +296,7 @@ fn compacting_by_journal_survives_every_fault() {
         ..scenario()
     }
     .survive();
-    assert!(calls > 20, "{calls}");
+    assert!(calls >= 7, "{calls}");
 }
 
 #[test]
@@ -294,5 +332,5 @@ fn the_fault_file_system_forgets_what_was_not_synced() {
     assert_eq!(left(Remains::Synced).keys().collect::<Vec<_>>(), ["kept"]);
     let names = left(Remains::NamesAndSyncedBytes);
     assert_eq!((names["empty"].len(), names["nameless"].len()), (0, 5));
-    assert_eq!(left(Remains::Everything)["empty"], b"bytes");
+    assert_eq!(names["kept"], b"bytes");
 }

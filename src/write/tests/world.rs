@@ -39,6 +39,7 @@ impl Plan {
         let mut spec = spec(labelers);
         spec.options.part_rows = 4;
         spec.options.row_group_rows = 3;
+        spec.options.zstd_level = 1;
         spec
     }
 
@@ -197,31 +198,50 @@ pub fn changes(
 /// What a reader of all parts sees, by path. Panics where it would trip: a torn part, two
 /// schemas, an image twice.
 pub fn read(out: &Path) -> BTreeMap<String, Row> {
-    if !out.is_dir() || parts_in(out).is_empty() {
-        return BTreeMap::new();
+    let mut found = BTreeMap::new();
+    let mut schemas = Vec::new();
+    for name in if out.is_dir() { parts_in(out) } else { Vec::new() } {
+        let path = out.join(name);
+        let number = parts::part_number(path.file_name().unwrap().to_str().unwrap()).unwrap();
+        schemas.push(PartInfo::read(&path, number).unwrap().0.schema);
+        for (image, row) in labels_of(&path) {
+            assert!(found.insert(image.clone(), row).is_none(), "{image} is there twice");
+        }
     }
-    let rows = read_all(out);
-    let optional = |name: &str| rows.column_by_name(name).map(|_| strings(&rows, name));
-    let (prompts, paths) = (strings(&rows, "prompt"), strings(&rows, "path"));
-    let styles = optional("style");
-    let tags = rows.column_by_name("tags").map(|column| {
-        let lists = column.as_list::<i32>();
-        let first = |row: usize| {
+    assert!(
+        schemas.windows(2).all(|pair| pair[0].fields() == pair[1].fields()),
+        "two schemas"
+    );
+    found
+}
+
+/// The rows of one part file: path in the root, and what was said of it.
+pub fn labels_of(part: &Path) -> Vec<(String, Row)> {
+    let file = std::fs::File::open(part).unwrap();
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let columns = ["path", "prompt", "style", "tags"];
+    let mask = parquet::arrow::ProjectionMask::columns(builder.parquet_schema(), columns);
+    let mut found = Vec::new();
+    for batch in builder.with_projection(mask).build().unwrap() {
+        let batch = batch.unwrap();
+        let text = |name: &str, row: usize| -> Option<String> {
+            let column = batch.column_by_name(name)?.as_string::<i32>();
+            column.is_valid(row).then(|| column.value(row).to_owned())
+        };
+        let tag = |row: usize| -> Option<String> {
+            let lists = batch.column_by_name("tags")?.as_list::<i32>();
             lists
                 .is_valid(row)
                 .then(|| lists.value(row).as_string::<i32>().value(0).to_owned())
         };
-        (0..lists.len()).map(first).collect::<Vec<_>>()
-    });
-    let mut found = BTreeMap::new();
-    for (index, path) in paths.into_iter().enumerate() {
-        let row = Row {
-            prompt: prompts[index].clone(),
-            style: styles.as_ref().and_then(|styles| styles[index].clone()),
-            tag: tags.as_ref().and_then(|tags| tags[index].clone()),
-        };
-        let path = path.unwrap();
-        assert!(found.insert(path.clone(), row).is_none(), "{path} is there twice");
+        for row in 0..batch.num_rows() {
+            let labels = Row {
+                prompt: text("prompt", row),
+                style: text("style", row),
+                tag: tag(row),
+            };
+            found.push((text("path", row).unwrap(), labels));
+        }
     }
     found
 }

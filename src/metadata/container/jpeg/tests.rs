@@ -134,6 +134,8 @@ fn garbage_and_filling_between_segments() {
     );
     let raw = read_bytes(&[&[0xff, 0xd8][..], &vec![0xff; 200_000]].concat());
     assert!(!raw.notes.is_empty());
+    let raw = read_bytes(&[&[0xff, 0xd8][..], &[0xff, 0xd0].repeat(20_000)].concat());
+    assert!(raw.notes[0].contains("segments"), "{:?}", raw.notes);
     let raw = read_bytes(&[0xff, 0xd8, 0xff, 0xfe, 0, 1, 0]);
     assert!(raw.notes[0].contains("no segment length"));
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use super::graph::{Graph, Input, Link, Node};
 use super::strings::{self, Certainty};
+use crate::metadata::json::Value;
 
 /// Which prompt is looked for. Decides where a node carries both on one output (pipes, loaders).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,19 +57,61 @@ impl Conditioning {
 
 /// Inputs of encoders that hold text, in the order in which they count.
 const ENCODER_TEXTS: &[&str] = &[
-    "text", "text_g", "text_l", "clip_g", "clip_l", "t5xxl", "llama", "prompt", "user_prompt", "text1", "text2", "wildcard_text",
+    "text",
+    "text_g",
+    "text_l",
+    "clip_g",
+    "clip_l",
+    "t5xxl",
+    "llama",
+    "prompt",
+    "user_prompt",
+    "text1",
+    "text2",
+    "wildcard_text",
 ];
 
 /// Conditioning inputs of nodes that combine several, in the order in which they count.
 const CONDITIONING_INPUTS: &[&str] = &[
-    "conditioning", "conditioning_1", "conditioning_2", "conditioning_to", "conditioning_from", "cond", "cond1", "cond_1", "cond2",
-    "cond_2", "conditioning1", "conditioning2", "text_embeds", "base_cond",
+    "conditioning",
+    "conditioning_1",
+    "conditioning_2",
+    "conditioning_to",
+    "conditioning_from",
+    "cond",
+    "cond1",
+    "cond_1",
+    "cond2",
+    "cond_2",
+    "conditioning1",
+    "conditioning2",
+    "text_embeds",
+    "base_cond",
 ];
 
 /// Inputs that never lead to a prompt.
 const OTHER_INPUTS: &[&str] = &[
-    "model", "clip", "vae", "image", "pixels", "latent", "samples", "mask", "control_net", "style_model", "clip_vision",
-    "clip_vision_output", "noise", "sampler", "sigmas", "latent_image", "width", "height", "strength", "gligen_textbox_model", "switch",
+    "model",
+    "clip",
+    "vae",
+    "image",
+    "pixels",
+    "latent",
+    "samples",
+    "mask",
+    "control_net",
+    "style_model",
+    "clip_vision",
+    "clip_vision_output",
+    "noise",
+    "sampler",
+    "sigmas",
+    "latent_image",
+    "width",
+    "height",
+    "strength",
+    "gligen_textbox_model",
+    "switch",
 ];
 
 /// Collects what feeds `link` on `side`.
@@ -96,7 +139,9 @@ fn visit(graph: &Graph<'_>, link: Link, side: Side, result: &mut Conditioning) -
         return Vec::new();
     }
     if result.guidance.is_none() && side == Side::Positive {
-        result.guidance = strings::value_of(graph, node, "guidance").filter(|_| node.has("guidance")).and_then(|value| value.as_f64());
+        result.guidance = strings::value_of(graph, node, "guidance")
+            .filter(|_| node.has("guidance"))
+            .and_then(Value::as_f64);
     }
     if let Some(name) = side_input(node, link.slot, side) {
         return follow(graph, node, link.node, name, result);
@@ -108,24 +153,41 @@ fn visit(graph: &Graph<'_>, link: Link, side: Side, result: &mut Conditioning) -
     let mut next: Vec<Link> = CONDITIONING_INPUTS.iter().filter_map(|name| node.link(name)).collect();
     if next.is_empty() && !is_encoder(node) {
         let leads_on = |name: &str| !OTHER_INPUTS.contains(&name) && !name.ends_with("_name");
-        next = node.links().filter(|(name, _)| leads_on(name)).map(|(_, link)| link).collect();
+        next = node
+            .links()
+            .filter(|(name, _)| leads_on(name))
+            .map(|(_, link)| link)
+            .collect();
     }
     next
 }
 
 /// For a node with both sides: the input that the output slot hands on.
 fn side_input<'n>(node: &'n Node<'_>, slot: usize, side: Side) -> Option<&'n str> {
-    let named = |wanted: &str| node.inputs.iter().find(|(name, _)| name == wanted).map(|(name, _)| name.as_ref());
+    let named = |wanted: &str| {
+        node.inputs
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(name, _)| name.as_ref())
+    };
     if let (Some(positive), Some(negative)) = (named("positive_prompt"), named("negative_prompt")) {
         return Some(if side == Side::Positive { positive } else { negative });
     }
     let (positive, negative) = (named("positive"), named("negative"));
-    let carries_pipe = ["pipe", "context", "ctx", "bundle"].iter().any(|part| node.class_has(part))
-        || node.links().any(|(name, _)| name.contains("pipe") || name.contains("ctx"));
+    let carries_pipe = ["pipe", "context", "ctx", "bundle"]
+        .iter()
+        .any(|part| node.class_has(part))
+        || node
+            .links()
+            .any(|(name, _)| name.contains("pipe") || name.contains("ctx"));
     if carries_pipe {
         let own = if side == Side::Positive { positive } else { negative };
         let own_or_base = own.filter(|name| !matches!(node.input(name), Some(Input::Dangling)));
-        return own_or_base.or_else(|| ["base_ctx", "ctx", "pipe", "basic_pipe", "sdxl_pipe"].iter().find_map(|name| named(name)));
+        return own_or_base.or_else(|| {
+            ["base_ctx", "ctx", "pipe", "basic_pipe", "sdxl_pipe"]
+                .iter()
+                .find_map(|name| named(name))
+        });
     }
     match (positive, negative) {
         (Some(positive), Some(negative)) => {
@@ -164,7 +226,10 @@ fn follow(graph: &Graph<'_>, node: &Node<'_>, index: usize, name: &str, result: 
             if let Some(text) = value.as_str() {
                 result.found = true;
                 result.encoder.get_or_insert(index);
-                result.push(strings::Text { text: text.to_owned(), certainty: Certainty::Exact });
+                result.push(strings::Text {
+                    text: text.to_owned(),
+                    certainty: Certainty::Exact,
+                });
             }
             Vec::new()
         }
@@ -176,9 +241,13 @@ fn follow(graph: &Graph<'_>, node: &Node<'_>, index: usize, name: &str, result: 
 /// conditioning to hand on.
 fn is_text_source(node: &Node<'_>) -> bool {
     let hands_on = node.links().any(|(name, _)| {
-        name.contains("clip") || name.contains("cond") || matches!(name, "positive" | "negative" | "t5" | "bert" | "model")
+        name.contains("clip")
+            || name.contains("cond")
+            || matches!(name, "positive" | "negative" | "t5" | "bert" | "model")
     });
-    let textual = ["string", "text", "primitive", "prompt", "wildcard"].iter().any(|part| node.class_has(part));
+    let textual = ["string", "text", "primitive", "prompt", "wildcard"]
+        .iter()
+        .any(|part| node.class_has(part));
     !hands_on && textual && !node.class_has("encode")
 }
 
@@ -191,11 +260,18 @@ fn is_encoder(node: &Node<'_>) -> bool {
 fn take_texts(graph: &Graph<'_>, node: &Node<'_>, index: usize, side: Side, result: &mut Conditioning) {
     if let Some(text) = node.text("populated_text").filter(|text| !text.is_empty()) {
         result.found = true;
-        result.push(strings::Text { text: text.to_owned(), certainty: Certainty::Exact });
+        result.push(strings::Text {
+            text: text.to_owned(),
+            certainty: Certainty::Exact,
+        });
         return;
     }
     // Nodes that style a prompt take both sides as text and encode them apart.
-    let styled = if side == Side::Positive { "text_positive" } else { "text_negative" };
+    let styled = if side == Side::Positive {
+        "text_positive"
+    } else {
+        "text_negative"
+    };
     let names = ENCODER_TEXTS.iter().copied().chain([styled]);
     for name in names.filter(|name| node.has(name)) {
         if let Some(text) = strings::text_of(graph, node, name) {
@@ -206,28 +282,54 @@ fn take_texts(graph: &Graph<'_>, node: &Node<'_>, index: usize, side: Side, resu
     }
     if !result.found && is_encoder(node) {
         let widget = node.inputs.iter().find_map(|(name, input)| match input {
-            Input::Value(value) if name.starts_with("widget_") => value.as_str().filter(|text| !strings::is_file_name(text)),
+            Input::Value(value) if name.starts_with("widget_") => {
+                value.as_str().filter(|text| !strings::is_file_name(text))
+            }
             _ => None,
         });
         if let Some(text) = widget {
             result.found = true;
             result.encoder.get_or_insert(index);
-            result.push(strings::Text { text: text.to_owned(), certainty: Certainty::Exact });
+            result.push(strings::Text {
+                text: text.to_owned(),
+                certainty: Certainty::Exact,
+            });
         }
     }
 }
 
 /// The conditioning that reaches a sampler (or its guider) on `side`.
 pub fn of_sampler(graph: &Graph<'_>, node: &Node<'_>, index: usize, side: Side) -> Conditioning {
-    const POSITIVE: &[&str] = &["positive", "cond1", "conditioning", "base_positive", "text_embeds", "cond", "cond_pos", "pos"];
-    const NEGATIVE: &[&str] = &["negative", "base_negative", "neg_conditioning", "text_embeds", "uncond", "cond_neg", "neg"];
+    const POSITIVE: &[&str] = &[
+        "positive",
+        "cond1",
+        "conditioning",
+        "base_positive",
+        "text_embeds",
+        "cond",
+        "cond_pos",
+        "pos",
+    ];
+    const NEGATIVE: &[&str] = &[
+        "negative",
+        "base_negative",
+        "neg_conditioning",
+        "text_embeds",
+        "uncond",
+        "cond_neg",
+        "neg",
+    ];
     let names = if side == Side::Positive { POSITIVE } else { NEGATIVE };
     for name in names {
         match node.input(name) {
             Some(Input::Link(link)) => {
                 let mut result = Conditioning::default();
                 let next = follow(graph, node, index, name, &mut result);
-                return if next.is_empty() { result } else { collect(graph, *link, side) };
+                return if next.is_empty() {
+                    result
+                } else {
+                    collect(graph, *link, side)
+                };
             }
             Some(Input::Value(value)) if value.as_str().is_some() => {
                 let mut result = Conditioning::default();
@@ -240,7 +342,10 @@ pub fn of_sampler(graph: &Graph<'_>, node: &Node<'_>, index: usize, side: Side) 
     if let Some(guider) = node.link("guider") {
         return of_sampler(graph, graph.source(guider), guider.node, side);
     }
-    match node.links().find(|(name, _)| name.contains("pipe") || name.contains("ctx")) {
+    match node
+        .links()
+        .find(|(name, _)| name.contains("pipe") || name.contains("ctx"))
+    {
         Some((_, pipe)) => along_pipe(graph, pipe, side),
         None => Conditioning::default(),
     }
@@ -256,7 +361,10 @@ fn along_pipe(graph: &Graph<'_>, mut pipe: Link, side: Side) -> Conditioning {
             let next = follow(graph, node, pipe.node, side.input(), &mut result);
             return next.first().map_or(result, |link| collect(graph, *link, side));
         }
-        match node.links().find(|(name, _)| name.contains("pipe") || name.contains("ctx")) {
+        match node
+            .links()
+            .find(|(name, _)| name.contains("pipe") || name.contains("ctx"))
+        {
             Some((_, next)) => pipe = next,
             None => break,
         }

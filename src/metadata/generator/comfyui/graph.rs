@@ -48,7 +48,11 @@ pub struct Node<'a> {
 impl<'a> Node<'a> {
     /// The input named `name`.
     pub fn input(&self, name: &str) -> Option<&Input<'a>> {
-        self.inputs.iter().rev().find(|(key, _)| key == name).map(|(_, input)| input)
+        self.inputs
+            .iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .map(|(_, input)| input)
     }
 
     /// The link that feeds `name`.
@@ -107,7 +111,10 @@ pub struct Graph<'a> {
 impl<'a> Graph<'a> {
     /// A graph of `nodes`.
     pub fn new(nodes: Vec<Node<'a>>) -> Self {
-        Self { nodes, steps_left: Cell::new(MAX_STEPS) }
+        Self {
+            nodes,
+            steps_left: Cell::new(MAX_STEPS),
+        }
     }
 
     /// Spends a step; false when none is left and every walk has to stop where it is.
@@ -137,14 +144,26 @@ impl<'a> Graph<'a> {
 
 /// Whether an object is an API graph: some of its values have a `class_type`.
 pub fn is_api_graph(object: &Value<'_>) -> bool {
-    object.entries().iter().any(|(_, node)| node.get("class_type").and_then(Value::as_str).is_some())
+    object
+        .entries()
+        .iter()
+        .any(|(_, node)| node.get("class_type").and_then(Value::as_str).is_some())
 }
 
 /// Reads an API graph; `None` where the object holds no node.
 pub fn from_api<'a>(object: &'a Value<'a>) -> Option<Graph<'a>> {
     let is_node = |value: &Value<'_>| value.get("class_type").and_then(Value::as_str).is_some();
-    let entries: Vec<_> = object.entries().iter().filter(|(_, value)| is_node(value)).take(MAX_NODES).collect();
-    let index: HashMap<&str, usize> = entries.iter().enumerate().map(|(at, (id, _))| (id.as_ref(), at)).collect();
+    let entries: Vec<_> = object
+        .entries()
+        .iter()
+        .filter(|(_, value)| is_node(value))
+        .take(MAX_NODES)
+        .collect();
+    let index: HashMap<&str, usize> = entries
+        .iter()
+        .enumerate()
+        .map(|(at, (id, _))| (id.as_ref(), at))
+        .collect();
     let nodes: Vec<_> = entries
         .iter()
         .map(|(id, value)| Node {
@@ -164,7 +183,9 @@ pub fn from_api<'a>(object: &'a Value<'a>) -> Option<Graph<'a>> {
 
 /// A link is `[id, slot]`, and only where the id is a node's: sizes and ranges are pairs too.
 fn api_input<'a>(value: &'a Value<'a>, index: &HashMap<&str, usize>) -> Input<'a> {
-    let [id, slot] = value.items() else { return Input::Value(value) };
+    let [id, slot] = value.items() else {
+        return Input::Value(value);
+    };
     let Some(slot) = slot.as_u64().and_then(|slot| usize::try_from(slot).ok()) else {
         return Input::Value(value);
     };

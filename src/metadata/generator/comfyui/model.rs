@@ -19,11 +19,30 @@ pub struct ModelPath {
 
 /// Inputs that name a model file.
 const MODEL_NAMES: &[&str] = &[
-    "ckpt_name", "unet_name", "model_name", "base_ckpt_name", "gguf_name", "diffusion_name", "checkpoint", "model_path", "ckpt", "model",
+    "ckpt_name",
+    "unet_name",
+    "model_name",
+    "base_ckpt_name",
+    "gguf_name",
+    "diffusion_name",
+    "checkpoint",
+    "model_path",
+    "ckpt",
+    "model",
 ];
 
 /// Inputs that lead to the model before, the first of a merge first.
-const MODEL_LINKS: &[&str] = &["model", "model1", "model_a", "base_model", "unet", "model_opt", "opt_model", "transformer", "MODEL"];
+const MODEL_LINKS: &[&str] = &[
+    "model",
+    "model1",
+    "model_a",
+    "base_model",
+    "unet",
+    "model_opt",
+    "opt_model",
+    "transformer",
+    "MODEL",
+];
 
 /// Follows the model of sampler `index`.
 pub fn path_of(graph: &Graph<'_>, index: usize) -> ModelPath {
@@ -43,7 +62,11 @@ pub fn path_of(graph: &Graph<'_>, index: usize) -> ModelPath {
         if !is_lora_node && path.model.is_none() {
             path.model = model_name(graph, node);
         }
-        next = if path.model.is_some() { None } else { model_before(graph, node) };
+        next = if path.model.is_some() {
+            None
+        } else {
+            model_before(graph, node)
+        };
     }
     if path.model.is_none() {
         // Nodes that do everything name their model themselves.
@@ -53,8 +76,16 @@ pub fn path_of(graph: &Graph<'_>, index: usize) -> ModelPath {
 }
 
 fn model_name(graph: &Graph<'_>, node: &Node<'_>) -> Option<String> {
-    let name = MODEL_NAMES.iter().filter(|name| matches!(node.input(name), Some(Input::Value(_)))).find_map(|name| node.text(name));
-    let linked = || ["ckpt_name", "unet_name", "model_name"].iter().filter(|name| node.link(name).is_some()).find_map(|name| text_of(graph, node, name));
+    let name = MODEL_NAMES
+        .iter()
+        .filter(|name| matches!(node.input(name), Some(Input::Value(_))))
+        .find_map(|name| node.text(name));
+    let linked = || {
+        ["ckpt_name", "unet_name", "model_name"]
+            .iter()
+            .filter(|name| node.link(name).is_some())
+            .find_map(|name| text_of(graph, node, name))
+    };
     let name = name.map(str::to_owned).or_else(|| linked().map(|text| text.text));
     name.filter(|name| !name.is_empty() && name != "None")
 }
@@ -66,9 +97,19 @@ fn model_before(graph: &Graph<'_>, node: &Node<'_>) -> Option<Link> {
     {
         return Some(link);
     }
-    let by_name = || node.first_link(MODEL_LINKS).or_else(|| node.links().find(|(name, _)| name.starts_with("model")).map(|(_, link)| link));
+    let by_name = || {
+        node.first_link(MODEL_LINKS).or_else(|| {
+            node.links()
+                .find(|(name, _)| name.starts_with("model"))
+                .map(|(_, link)| link)
+        })
+    };
     let by_guider = || node.link("guider");
-    let by_pipe = || node.links().find(|(name, _)| name.contains("pipe") || name.contains("ctx")).map(|(_, link)| link);
+    let by_pipe = || {
+        node.links()
+            .find(|(name, _)| name.contains("pipe") || name.contains("ctx"))
+            .map(|(_, link)| link)
+    };
     let only = || {
         let mut links = node.links();
         links.next().map(|(_, link)| link).filter(|_| links.next().is_none())
@@ -90,10 +131,16 @@ fn own_loras(graph: &Graph<'_>, node: &Node<'_>) -> Vec<Lora> {
     let mut loras = Vec::new();
     let mut add = |name: &str, weight: Option<f64>| {
         if !name.is_empty() && name != "None" {
-            loras.push(Lora { name: name.to_owned(), weight, hash: None });
+            loras.push(Lora {
+                name: name.to_owned(),
+                weight,
+                hash: None,
+            });
         }
     };
-    let count = value_of(graph, node, "lora_count").filter(|_| node.has("lora_count")).and_then(Value::as_u64);
+    let count = value_of(graph, node, "lora_count")
+        .filter(|_| node.has("lora_count"))
+        .and_then(Value::as_u64);
     for (key, input) in &node.inputs {
         let Input::Value(value) = input else {
             if key == "lora_name"
@@ -110,12 +157,21 @@ fn own_loras(graph: &Graph<'_>, node: &Node<'_>) -> Vec<Lora> {
             }
         } else if let (Some(suffix), Some(name)) = (key.strip_prefix("lora_name"), value.as_str()) {
             let number = suffix.trim_start_matches('_');
-            let beyond = number.parse::<u64>().ok().zip(count).is_some_and(|(number, count)| number > count);
-            let off = node.text(&format!("switch{suffix}")).is_some_and(|switch| switch.eq_ignore_ascii_case("off"));
+            let beyond = number
+                .parse::<u64>()
+                .ok()
+                .zip(count)
+                .is_some_and(|(number, count)| number > count);
+            let off = node
+                .text(&format!("switch{suffix}"))
+                .is_some_and(|switch| switch.eq_ignore_ascii_case("off"));
             if !beyond && !off {
                 add(name, weight_of(graph, node, number));
             }
-        } else if key.starts_with("lora_") && key[5..].bytes().all(|byte| byte.is_ascii_digit()) && value.as_str().is_some() {
+        } else if key.starts_with("lora_")
+            && key[5..].bytes().all(|byte| byte.is_ascii_digit())
+            && value.as_str().is_some()
+        {
             add(value.as_str().unwrap_or_default(), weight_of(graph, node, &key[5..]));
         }
     }
@@ -124,10 +180,27 @@ fn own_loras(graph: &Graph<'_>, node: &Node<'_>) -> Vec<Lora> {
 
 /// The weight of a node's LoRA; `number` is empty where it has only one.
 fn weight_of(graph: &Graph<'_>, node: &Node<'_>, number: &str) -> Option<f64> {
-    const NAMES: &[&str] = &["strength_model", "lora_model_strength", "model_weight", "model_str", "lora_wt", "strength", "lora_weight", "weight"];
+    const NAMES: &[&str] = &[
+        "strength_model",
+        "lora_model_strength",
+        "model_weight",
+        "model_str",
+        "lora_wt",
+        "strength",
+        "lora_weight",
+        "weight",
+    ];
     NAMES.iter().find_map(|name| {
-        let key = if number.is_empty() { (*name).to_owned() } else { format!("{name}_{number}") };
-        if node.has(&key) { value_of(graph, node, &key).and_then(Value::as_f64) } else { None }
+        let key = if number.is_empty() {
+            (*name).to_owned()
+        } else {
+            format!("{name}_{number}")
+        };
+        if node.has(&key) {
+            value_of(graph, node, &key).and_then(Value::as_f64)
+        } else {
+            None
+        }
     })
 }
 
@@ -155,7 +228,10 @@ pub fn clip_skip(graph: &Graph<'_>, encoder: usize) -> Option<u32> {
     let mut at = encoder;
     while visited.insert(at) && graph.step() {
         let node = &graph.nodes[at];
-        let layer = ["stop_at_clip_layer", "clip_skip"].iter().filter(|name| node.has(name)).find_map(|name| value_of(graph, node, name));
+        let layer = ["stop_at_clip_layer", "clip_skip"]
+            .iter()
+            .filter(|name| node.has(name))
+            .find_map(|name| value_of(graph, node, name));
         if let Some(Value::Number(layer)) = layer {
             return layer.trim_start_matches('-').parse().ok();
         }
@@ -167,5 +243,8 @@ pub fn clip_skip(graph: &Graph<'_>, encoder: usize) -> Option<u32> {
 /// The VAE that decodes the picture, where a node loads it by name.
 pub fn vae(graph: &Graph<'_>) -> Option<String> {
     let decoders = graph.nodes.iter().filter(|node| node.class_has("vaedecode"));
-    decoders.filter_map(|node| node.link("vae")).take(8).find_map(|link| graph.source(link).text("vae_name").map(str::to_owned))
+    decoders
+        .filter_map(|node| node.link("vae"))
+        .take(8)
+        .find_map(|link| graph.source(link).text("vae_name").map(str::to_owned))
 }

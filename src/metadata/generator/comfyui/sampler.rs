@@ -9,7 +9,16 @@ use crate::metadata::json::Value;
 
 /// Inputs through which one picture (or latent) goes on to the next node.
 const PICTURE_INPUTS: &[&str] = &[
-    "latent_image", "samples", "latent", "latents", "pixels", "image", "images", "upscaled_image", "init_latent", "source_image",
+    "latent_image",
+    "samples",
+    "latent",
+    "latents",
+    "pixels",
+    "image",
+    "images",
+    "upscaled_image",
+    "init_latent",
+    "source_image",
     "optional_latent_image",
 ];
 
@@ -19,11 +28,20 @@ pub fn is_sampler(node: &Node<'_>) -> bool {
     if node.link("guider").is_some() {
         return true;
     }
-    let knobs = ["seed", "noise_seed", "sampler_name", "sigmas"].iter().any(|name| node.has(name)) || node.link("noise").is_some();
-    let fed = ["positive", "base_positive", "conditioning", "text_embeds", "cond"].iter().any(|name| node.link(name).is_some());
-    let piped = node.class_has("sampler") && node.links().any(|(name, _)| name.contains("pipe") || name.contains("ctx"));
+    let knobs = ["seed", "noise_seed", "sampler_name", "sigmas"]
+        .iter()
+        .any(|name| node.has(name))
+        || node.link("noise").is_some();
+    let fed = ["positive", "base_positive", "conditioning", "text_embeds", "cond"]
+        .iter()
+        .any(|name| node.link(name).is_some());
+    let piped = node.class_has("sampler")
+        && node
+            .links()
+            .any(|(name, _)| name.contains("pipe") || name.contains("ctx"));
     // Loaders and encoders may have a seed for their wildcards; they sample nothing.
-    let prepares = ((node.has("clip") || node.has("ckpt_name")) && !node.has("sampler_name")) || node.class_has("presampling");
+    let prepares =
+        ((node.has("clip") || node.has("ckpt_name")) && !node.has("sampler_name")) || node.class_has("presampling");
     ((knobs && fed || piped) && !prepares) || is_whole_generator(node)
 }
 
@@ -32,8 +50,12 @@ fn is_whole_generator(node: &Node<'_>) -> bool {
     let has_prompt = node.has("prompt") || node.has("positive_prompt");
     let has_seed = node.has("seed") || node.has("noise_seed");
     let encodes = node.has("clip") || node.class_has("encode") || node.class_has("prompt") || node.class_has("text");
-    let writes_text = ["max_tokens", "max_new_tokens", "temperature", "system_prompt"].iter().any(|name| node.has(name));
-    let is_service = ["aspect_ratio", "resolution", "size", "width", "duration", "quality"].iter().any(|name| node.has(name));
+    let writes_text = ["max_tokens", "max_new_tokens", "temperature", "system_prompt"]
+        .iter()
+        .any(|name| node.has(name));
+    let is_service = ["aspect_ratio", "resolution", "size", "width", "duration", "quality"]
+        .iter()
+        .any(|name| node.has(name));
     has_prompt && has_seed && is_service && !encodes && !writes_text
 }
 
@@ -52,8 +74,16 @@ const MAX_OUTPUTS: usize = 64;
 /// Finds the samplers behind the saved pictures, or behind the previews where nothing is saved,
 /// or behind whatever ends the graph.
 pub fn origins(graph: &Graph<'_>) -> Origins {
-    let consumed: HashSet<usize> = graph.nodes.iter().flat_map(|node| node.links().map(|(_, link)| link.node)).collect();
-    let is_save = |node: &Node<'_>| ["save", "videocombine", "output"].iter().any(|part| node.class_has(part));
+    let consumed: HashSet<usize> = graph
+        .nodes
+        .iter()
+        .flat_map(|node| node.links().map(|(_, link)| link.node))
+        .collect();
+    let is_save = |node: &Node<'_>| {
+        ["save", "videocombine", "output"]
+            .iter()
+            .any(|part| node.class_has(part))
+    };
     let is_preview = |node: &Node<'_>| node.class_has("preview");
     let tiers: [Vec<usize>; 3] = [
         select(graph, |_, node| is_save(node)),
@@ -85,7 +115,13 @@ pub fn origins(graph: &Graph<'_>) -> Origins {
 
 fn select(graph: &Graph<'_>, wanted: impl Fn(usize, &Node<'_>) -> bool) -> Vec<usize> {
     let has_links = |node: &Node<'_>| node.links().next().is_some() || is_sampler(node);
-    graph.nodes.iter().enumerate().filter(|(index, node)| has_links(node) && wanted(*index, node)).map(|(index, _)| index).collect()
+    graph
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(index, node)| has_links(node) && wanted(*index, node))
+        .map(|(index, _)| index)
+        .collect()
 }
 
 /// The samplers behind a node, nearest first, each with its distance.
@@ -102,7 +138,11 @@ fn samplers_behind(graph: &Graph<'_>, output: usize) -> Vec<(usize, usize)> {
             found.push((distance, index));
         }
         let chosen = switch_sides(graph, node).and_then(|(name, _)| node.link(name));
-        for link in node.links().map(|(_, link)| link).filter(|link| chosen.is_none_or(|chosen| chosen == *link)) {
+        for link in node
+            .links()
+            .map(|(_, link)| link)
+            .filter(|link| chosen.is_none_or(|chosen| chosen == *link))
+        {
             if visited.insert(link.node) {
                 pending.push_back((distance + 1, link.node));
             }
@@ -119,7 +159,9 @@ pub fn base_of(graph: &Graph<'_>, last: usize) -> usize {
     let mut at = last;
     let mut visited = HashSet::from([last]);
     while !(is_sampler(&graph.nodes[at]) && replaces_picture(graph, at)) {
-        let Some(link) = picture_before(graph, &graph.nodes[at]) else { break };
+        let Some(link) = picture_before(graph, &graph.nodes[at]) else {
+            break;
+        };
         if !visited.insert(link.node) || !graph.step() {
             break;
         }
@@ -149,8 +191,12 @@ fn picture_before(graph: &Graph<'_>, node: &Node<'_>) -> Option<Link> {
 /// Whether a sampler makes its picture anew whatever latent it is given: full denoise, no mask.
 fn replaces_picture(graph: &Graph<'_>, index: usize) -> bool {
     let node = &graph.nodes[index];
-    let full = value_of(graph, node, "denoise").and_then(Value::as_f64).is_some_and(|denoise| denoise >= 1.0);
-    let Some(latent) = picture_before(graph, node) else { return full };
+    let full = value_of(graph, node, "denoise")
+        .and_then(Value::as_f64)
+        .is_some_and(|denoise| denoise >= 1.0);
+    let Some(latent) = picture_before(graph, node) else {
+        return full;
+    };
     let masked = graph.source(latent).links().any(|(name, _)| name.contains("mask"));
     full && !masked && !node.links().any(|(name, _)| name.contains("mask"))
 }
@@ -177,17 +223,21 @@ pub struct SamplerSettings {
 /// Reads the settings of sampler `index`.
 pub fn settings(graph: &Graph<'_>, index: usize) -> SamplerSettings {
     let node = &graph.nodes[index];
-    let number = |name: &str| find(graph, index, &["noise"], &[name]).and_then(|value| value.as_u64());
+    let number = |name: &str| find(graph, index, &["noise"], &[name]).and_then(Value::as_u64);
     SamplerSettings {
         seed: number("noise_seed").or_else(|| number("seed")),
-        steps: find(graph, index, &["sigmas"], &["steps"]).and_then(|value| value.as_u64()).and_then(|steps| steps.try_into().ok()),
-        cfg_scale: find(graph, index, &["guider"], &["cfg", "cfg_conds", "cfg_scale"]).and_then(|value| value.as_f64()),
+        steps: find(graph, index, &["sigmas"], &["steps"])
+            .and_then(Value::as_u64)
+            .and_then(|steps| steps.try_into().ok()),
+        cfg_scale: find(graph, index, &["guider"], &["cfg", "cfg_conds", "cfg_scale"]).and_then(Value::as_f64),
         sampler: find(graph, index, &["sampler"], &["sampler_name"])
             .and_then(Value::as_str)
             .map(str::to_owned)
             .or_else(|| sampler_by_class(graph, node)),
-        scheduler: find(graph, index, &["sigmas"], &["scheduler"]).and_then(Value::as_str).map(str::to_owned),
-        denoise: find(graph, index, &["sigmas"], &["denoise", "denoise_strength"]).and_then(|value| value.as_f64()),
+        scheduler: find(graph, index, &["sigmas"], &["scheduler"])
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        denoise: find(graph, index, &["sigmas"], &["denoise", "denoise_strength"]).and_then(Value::as_f64),
         size: latent_size(graph, index),
     }
 }
@@ -201,14 +251,21 @@ fn find<'g, 'a>(graph: &'g Graph<'a>, index: usize, through: &[&str], names: &[&
             return None;
         }
         let node = &graph.nodes[at];
-        let found = names.iter().filter(|name| node.has(name)).find_map(|name| value_of(graph, node, name));
+        let found = names
+            .iter()
+            .filter(|name| node.has(name))
+            .find_map(|name| value_of(graph, node, name));
         if let Some(value) = found {
             return Some(value);
         }
         for (name, link) in node.links() {
             let leads = through.contains(&name) || name.contains("pipe") || name.contains("ctx");
             // Behind the first node every link but the model's is worth a look (sigma splitters …).
-            let behind = at != index && !matches!(name, "model" | "clip" | "vae" | "positive" | "negative" | "conditioning" | "latent");
+            let behind = at != index
+                && !matches!(
+                    name,
+                    "model" | "clip" | "vae" | "positive" | "negative" | "conditioning" | "latent"
+                );
             if (leads || behind) && visited.insert(link.node) {
                 pending.push_back(link.node);
             }
@@ -229,12 +286,16 @@ fn latent_size(graph: &Graph<'_>, index: usize) -> Option<(u32, u32)> {
     let mut at = index;
     loop {
         let node = &graph.nodes[at];
-        if at != index || is_whole_generator(node) {
-            if let Some(size) = own_size(graph, node) {
-                return Some(size);
-            }
+        if (at != index || is_whole_generator(node))
+            && let Some(size) = own_size(graph, node)
+        {
+            return Some(size);
         }
-        let next = picture_before(graph, node).or_else(|| node.links().find(|(name, _)| name.contains("pipe")).map(|(_, link)| link))?;
+        let next = picture_before(graph, node).or_else(|| {
+            node.links()
+                .find(|(name, _)| name.contains("pipe"))
+                .map(|(_, link)| link)
+        })?;
         if !visited.insert(next.node) || !graph.step() {
             return None;
         }
@@ -243,9 +304,19 @@ fn latent_size(graph: &Graph<'_>, index: usize) -> Option<(u32, u32)> {
 }
 
 fn own_size(graph: &Graph<'_>, node: &Node<'_>) -> Option<(u32, u32)> {
-    let side = |names: [&str; 2]| names.iter().filter(|name| node.has(name)).find_map(|name| value_of(graph, node, name)?.as_u64());
-    if let (Some(width), Some(height)) = (side(["width", "empty_latent_width"]), side(["height", "empty_latent_height"])) {
+    let side = |names: [&str; 2]| {
+        names
+            .iter()
+            .filter(|name| node.has(name))
+            .find_map(|name| value_of(graph, node, name)?.as_u64())
+    };
+    if let (Some(width), Some(height)) = (
+        side(["width", "empty_latent_width"]),
+        side(["height", "empty_latent_height"]),
+    ) {
         return Some((width.try_into().ok()?, height.try_into().ok()?));
     }
-    ["dimensions", "resolution"].iter().find_map(|name| node.text(name).and_then(super::super::fields::size))
+    ["dimensions", "resolution"]
+        .iter()
+        .find_map(|name| node.text(name).and_then(super::super::fields::size))
 }

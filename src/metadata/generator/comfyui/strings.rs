@@ -29,19 +29,50 @@ pub struct Text {
 
 impl Text {
     fn exact(text: &str) -> Self {
-        Self { text: text.to_owned(), certainty: Certainty::Exact }
+        Self {
+            text: text.to_owned(),
+            certainty: Certainty::Exact,
+        }
     }
 
     fn opaque(self) -> Self {
-        Self { certainty: Certainty::Opaque, ..self }
+        Self {
+            certainty: Certainty::Opaque,
+            ..self
+        }
     }
 }
 
 /// Inputs that hold a node's one text, best first.
 const TEXT_KEYS: &[&str] = &[
-    "value", "text", "string", "prompt", "Text", "String", "text_0", "source", "positive", "wildcard_text", "input", "text_positive",
-    "positive_prompt", "string_field", "input_string", "input_text", "text1", "text_1", "string1", "string_1", "text_a", "string_a",
-    "prompt1", "any_01", "any_1", "anything", "input1", "",
+    "value",
+    "text",
+    "string",
+    "prompt",
+    "Text",
+    "String",
+    "text_0",
+    "source",
+    "positive",
+    "wildcard_text",
+    "input",
+    "text_positive",
+    "positive_prompt",
+    "string_field",
+    "input_string",
+    "input_text",
+    "text1",
+    "text_1",
+    "string1",
+    "string_1",
+    "text_a",
+    "string_a",
+    "prompt1",
+    "any_01",
+    "any_1",
+    "anything",
+    "input1",
+    "",
 ];
 
 /// Inputs of nodes that hand on one of two inputs, by the side that a boolean picks.
@@ -84,7 +115,11 @@ fn resolve_link(graph: &Graph<'_>, link: Link, depth: usize) -> Option<Text> {
         let chosen = resolve_named(chosen);
         let is_exact = chosen.as_ref().is_some_and(|text| text.certainty == Certainty::Exact);
         // What a language model made is not in the file; what it was asked to improve may be.
-        let plain = || resolve_named(other).filter(|text| text.certainty == Certainty::Exact).map(Text::opaque);
+        let plain = || {
+            resolve_named(other)
+                .filter(|text| text.certainty == Certainty::Exact)
+                .map(Text::opaque)
+        };
         return if is_exact { chosen } else { plain().or(chosen) };
     }
     if joins_texts(node) {
@@ -103,14 +138,27 @@ fn resolve_link(graph: &Graph<'_>, link: Link, depth: usize) -> Option<Text> {
 fn populated(node: &Node<'_>) -> Option<Text> {
     let cached = node.text("populated_text").or_else(|| {
         let shows = node.class_has("show") || node.class_has("display") || node.class_has("preview");
-        shows.then(|| node.text("text_0").or_else(|| node.text("text2")).or_else(|| node.text("preview_text"))).flatten()
+        shows
+            .then(|| {
+                node.text("text_0")
+                    .or_else(|| node.text("text2"))
+                    .or_else(|| node.text("preview_text"))
+            })
+            .flatten()
     });
     cached.filter(|text| !text.is_empty()).map(Text::exact)
 }
 
 /// Nodes that have a language model write text: told by the knobs that only those have.
 fn is_language_model(node: &Node<'_>) -> bool {
-    const KNOBS: &[&str] = &["max_new_tokens", "max_tokens", "temperature", "sampling_mode", "num_predict", "system_prompt"];
+    const KNOBS: &[&str] = &[
+        "max_new_tokens",
+        "max_tokens",
+        "temperature",
+        "sampling_mode",
+        "num_predict",
+        "system_prompt",
+    ];
     KNOBS.iter().any(|knob| node.has(knob))
 }
 
@@ -123,8 +171,17 @@ fn switch_sides_at<'n>(graph: &Graph<'_>, node: &'n Node<'_>, depth: usize) -> O
     for (condition, on_true, on_false) in SWITCHES {
         if node.has(condition) && (node.has(on_true) || node.has(on_false)) {
             let truth = truth_of(value_at(graph, node, condition, depth + 1)?)?;
-            let name = |wanted: &str| node.inputs.iter().find(|(name, _)| name == wanted).map_or("", |(name, _)| name.as_ref());
-            return Some(if truth { (name(on_true), name(on_false)) } else { (name(on_false), name(on_true)) });
+            let name = |wanted: &str| {
+                node.inputs
+                    .iter()
+                    .find(|(name, _)| name == wanted)
+                    .map_or("", |(name, _)| name.as_ref())
+            };
+            return Some(if truth {
+                (name(on_true), name(on_false))
+            } else {
+                (name(on_false), name(on_true))
+            });
         }
     }
     index_switch(graph, node, depth)
@@ -138,7 +195,10 @@ fn index_switch<'n>(graph: &Graph<'_>, node: &'n Node<'_>, depth: usize) -> Opti
         let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
         !name.starts_with(|c: char| c.is_ascii_digit()) && digits.parse() == Ok(chosen)
     };
-    let found = node.inputs.iter().find(|(name, _)| name != selector && ends_with_number(name))?;
+    let found = node
+        .inputs
+        .iter()
+        .find(|(name, _)| name != selector && ends_with_number(name))?;
     Some((found.0.as_ref(), ""))
 }
 
@@ -157,32 +217,51 @@ fn truth_of(value: &Value<'_>) -> Option<bool> {
 
 /// Whether a node makes one text of several.
 fn joins_texts(node: &Node<'_>) -> bool {
-    let by_name = ["concat", "join", "combine", "append", "merge"].iter().any(|part| node.class_has(part));
+    let by_name = ["concat", "join", "combine", "append", "merge"]
+        .iter()
+        .any(|part| node.class_has(part));
     let by_knob = node.has("delimiter") || node.has("separator");
     (by_name || by_knob) && text_inputs(node).count() > 1
 }
 
 /// The inputs of a joining node that hold parts: everything textual but the knobs.
 fn text_inputs<'n, 'a>(node: &'n Node<'a>) -> impl Iterator<Item = &'n Input<'a>> {
-    const KNOBS: &[&str] = &["delimiter", "separator", "clean_whitespace", "linebreak_addition", "mode", "action", "tidy_tags", "clip", "model"];
-    node.inputs.iter().filter(|(name, input)| {
-        let textual = match input {
-            Input::Link(_) => true,
-            Input::Value(value) => value.as_str().is_some(),
-            Input::Dangling => false,
-        };
-        textual && !KNOBS.contains(&name.as_ref())
-    }).map(|(_, input)| input)
+    const KNOBS: &[&str] = &[
+        "delimiter",
+        "separator",
+        "clean_whitespace",
+        "linebreak_addition",
+        "mode",
+        "action",
+        "tidy_tags",
+        "clip",
+        "model",
+    ];
+    node.inputs
+        .iter()
+        .filter(|(name, input)| {
+            let textual = match input {
+                Input::Link(_) => true,
+                Input::Value(value) => value.as_str().is_some(),
+                Input::Dangling => false,
+            };
+            textual && !KNOBS.contains(&name.as_ref())
+        })
+        .map(|(_, input)| input)
 }
 
 fn join(graph: &Graph<'_>, node: &Node<'_>, depth: usize) -> Option<Text> {
-    let delimiter = ["delimiter", "separator"].iter().find_map(|name| resolve(graph, node.input(name)?, depth));
+    let delimiter = ["delimiter", "separator"]
+        .iter()
+        .find_map(|name| resolve(graph, node.input(name)?, depth));
     let delimiter = delimiter.map_or_else(String::new, |text| text.text.replace("\\n", "\n"));
     // The core node joins empty parts too, node packs leave them out.
     let keeps_empty = node.class == "StringConcatenate";
     let mut joined: Option<Text> = None;
     for input in text_inputs(node) {
-        let Some(part) = resolve(graph, input, depth) else { continue };
+        let Some(part) = resolve(graph, input, depth) else {
+            continue;
+        };
         if part.text.is_empty() && !keeps_empty {
             continue;
         }
@@ -205,8 +284,7 @@ fn join(graph: &Graph<'_>, node: &Node<'_>, depth: usize) -> Option<Text> {
 
 /// The first text among the inputs that usually hold it, else the unnamed widget that does.
 fn resolve_keys(graph: &Graph<'_>, node: &Node<'_>, slot: usize, depth: usize) -> Option<Text> {
-    let known = TEXT_KEYS.iter().filter_map(|key| node.input(key));
-    if let Some(text) = known.filter_map(|input| resolve(graph, input, depth)).next() {
+    if let Some(text) = TEXT_KEYS.iter().find_map(|key| resolve(graph, node.input(key)?, depth)) {
         return Some(text);
     }
     let mut prose = node.inputs.iter().filter_map(|(name, input)| match input {
@@ -220,7 +298,19 @@ fn resolve_keys(graph: &Graph<'_>, node: &Node<'_>, slot: usize, depth: usize) -
 
 /// Whether a widget's text names a picture or a model rather than saying something.
 pub fn is_file_name(text: &str) -> bool {
-    const ENDINGS: &[&str] = &[".png", ".jpg", ".jpeg", ".webp", ".safetensors", ".ckpt", ".pt", ".pth", ".gguf", ".bin", ".mp4"];
+    const ENDINGS: &[&str] = &[
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".webp",
+        ".safetensors",
+        ".ckpt",
+        ".pt",
+        ".pth",
+        ".gguf",
+        ".bin",
+        ".mp4",
+    ];
     let lower = text.to_ascii_lowercase();
     text.is_empty() || ENDINGS.iter().any(|ending| lower.ends_with(ending))
 }
@@ -244,7 +334,10 @@ fn replace(graph: &Graph<'_>, node: &Node<'_>, text: Text, depth: usize) -> Text
     if find.text.is_empty() || grows {
         return text;
     }
-    Text { text: text.text.replace(&find.text, &with.text), certainty: text.certainty.max(find.certainty).max(with.certainty) }
+    Text {
+        text: text.text.replace(&find.text, &with.text),
+        certainty: text.certainty.max(find.certainty).max(with.certainty),
+    }
 }
 
 /// The value that input `name` comes to, following links to value nodes.
@@ -253,7 +346,20 @@ pub fn value_of<'g, 'a>(graph: &'g Graph<'a>, node: &'g Node<'a>, name: &str) ->
 }
 
 fn value_at<'g, 'a>(graph: &'g Graph<'a>, node: &'g Node<'a>, name: &str, depth: usize) -> Option<&'g Value<'a>> {
-    const VALUE_KEYS: &[&str] = &["value", "Value", "number", "Number", "int", "float", "INT", "FLOAT", "seed", "noise_seed", "text", "string"];
+    const VALUE_KEYS: &[&str] = &[
+        "value",
+        "Value",
+        "number",
+        "Number",
+        "int",
+        "float",
+        "INT",
+        "FLOAT",
+        "seed",
+        "noise_seed",
+        "text",
+        "string",
+    ];
     if depth > MAX_DEPTH {
         return None;
     }
@@ -272,9 +378,26 @@ fn value_at<'g, 'a>(graph: &'g Graph<'a>, node: &'g Node<'a>, name: &str, depth:
         let by_key = || VALUE_KEYS.iter().find_map(|key| source.input(key));
         // Anything with more than one value computes, and what it computes is not known here.
         let is_plain = source.inputs.len() == 1;
-        let by_widget = || source.inputs.first().filter(|(name, _)| is_plain && name == "widget_0").map(|(_, input)| input);
-        let only_link = || source.inputs.first().filter(|_| is_plain && source.class_has("reroute")).map(|(_, input)| input);
-        input = source.input(name).or_else(by_switch).or_else(by_key).or_else(by_widget).or_else(only_link)?;
+        let by_widget = || {
+            source
+                .inputs
+                .first()
+                .filter(|(name, _)| is_plain && name == "widget_0")
+                .map(|(_, input)| input)
+        };
+        let only_link = || {
+            source
+                .inputs
+                .first()
+                .filter(|_| is_plain && source.class_has("reroute"))
+                .map(|(_, input)| input)
+        };
+        input = source
+            .input(name)
+            .or_else(by_switch)
+            .or_else(by_key)
+            .or_else(by_widget)
+            .or_else(only_link)?;
     }
     None
 }

@@ -35,10 +35,22 @@ fn the_plain_graph() {
     let recovered = sampled(r#"["6", 0]"#, r#"["7", 0]"#, "");
     must_say(&recovered, "a blue bird", "ugly");
     let settings = &recovered.settings;
-    assert_eq!((settings.seed, settings.steps, settings.cfg_scale), (Some(u64::MAX), Some(20), Some(7.5)));
-    assert_eq!((settings.sampler.as_deref(), settings.scheduler.as_deref()), (Some("euler"), Some("normal")));
-    assert_eq!((settings.model.as_deref(), settings.width, settings.height), (Some("m.safetensors"), Some(512), Some(768)));
-    assert_eq!((recovered.status, recovered.confidence), (MetadataStatus::Prompt, Some(Confidence::Graph)));
+    assert_eq!(
+        (settings.seed, settings.steps, settings.cfg_scale),
+        (Some(u64::MAX), Some(20), Some(7.5))
+    );
+    assert_eq!(
+        (settings.sampler.as_deref(), settings.scheduler.as_deref()),
+        (Some("euler"), Some("normal"))
+    );
+    assert_eq!(
+        (settings.model.as_deref(), settings.width, settings.height),
+        (Some("m.safetensors"), Some(512), Some(768))
+    );
+    assert_eq!(
+        (recovered.status, recovered.confidence),
+        (MetadataStatus::Prompt, Some(Confidence::Graph))
+    );
     assert!(recovered.notes.is_empty(), "{:?}", recovered.notes);
 }
 
@@ -56,7 +68,11 @@ fn combine_concat_and_average_keep_every_text() {
         "11": {"class_type": "ConditioningSetArea", "inputs": {"conditioning": ["10", 0], "width": 64, "height": 64, "x": 0, "y": 0, "strength": 1}},
         "12": {"class_type": "ConditioningCombine", "inputs": {"conditioning_1": ["6", 0], "conditioning_2": ["11", 0]}},
         "13": {"class_type": "ConditioningConcat", "inputs": {"conditioning_to": ["12", 0], "conditioning_from": ["6", 0]}}"#;
-    must_say(&sampled(r#"["13", 0]"#, r#"["7", 0]"#, more), "a blue bird\nsunset", "ugly");
+    must_say(
+        &sampled(r#"["13", 0]"#, r#"["7", 0]"#, more),
+        "a blue bird\nsunset",
+        "ugly",
+    );
 }
 
 #[test]
@@ -68,14 +84,22 @@ fn zero_out_is_an_empty_negative() {
 #[test]
 fn guidance_is_the_distilled_one() {
     let more = r#", "12": {"class_type": "FluxGuidance", "inputs": {"conditioning": ["6", 0], "guidance": 3.5}}"#;
-    assert_eq!(sampled(r#"["12", 0]"#, r#"["7", 0]"#, more).settings.guidance, Some(3.5));
+    assert_eq!(
+        sampled(r#"["12", 0]"#, r#"["7", 0]"#, more).settings.guidance,
+        Some(3.5)
+    );
 }
 
 #[test]
 fn string_nodes() {
-    let encode = |text: &str| format!(r#", "20": {{"class_type": "CLIPTextEncode", "inputs": {{"text": {text}, "clip": ["4", 1]}}}}"#);
+    let encode = |text: &str| {
+        format!(r#", "20": {{"class_type": "CLIPTextEncode", "inputs": {{"text": {text}, "clip": ["4", 1]}}}}"#)
+    };
     for (nodes, expected) in [
-        (r#", "30": {"class_type": "PrimitiveStringMultiline", "inputs": {"value": "a frog"}}"#, "a frog"),
+        (
+            r#", "30": {"class_type": "PrimitiveStringMultiline", "inputs": {"value": "a frog"}}"#,
+            "a frog",
+        ),
         (
             r#", "30": {"class_type": "StringConcatenate", "inputs": {"string_a": ["31", 0], "string_b": "pond", "delimiter": ", "}},
             "31": {"class_type": "DF_Text_Box", "inputs": {"Text": "a frog"}}"#,
@@ -90,17 +114,33 @@ fn string_nodes() {
             r#", "30": {"class_type": "ImpactWildcardProcessor", "inputs": {"wildcard_text": "a __x__", "populated_text": "a frog", "mode": "populate", "seed": 4}}"#,
             "a frog",
         ),
-        (r#", "30": {"class_type": "ShowText|pysssss", "inputs": {"text": ["31", 0], "text_0": "shown"}}, "31": {"class_type": "Mystery", "inputs": {}}"#, "shown"),
-        (r#", "30": {"class_type": "Reroute", "inputs": {"": ["31", 0]}}, "31": {"class_type": "PrimitiveString", "inputs": {"value": "r"}}"#, "r"),
+        (
+            r#", "30": {"class_type": "ShowText|pysssss", "inputs": {"text": ["31", 0], "text_0": "shown"}}, "31": {"class_type": "Mystery", "inputs": {}}"#,
+            "shown",
+        ),
+        (
+            r#", "30": {"class_type": "Reroute", "inputs": {"": ["31", 0]}}, "31": {"class_type": "PrimitiveString", "inputs": {"value": "r"}}"#,
+            "r",
+        ),
         (
             r#", "30": {"class_type": "ComfySwitchNode", "inputs": {"switch": ["32", 0], "on_false": "no", "on_true": ["31", 0]}},
             "31": {"class_type": "PrimitiveString", "inputs": {"value": "yes"}}, "32": {"class_type": "PrimitiveBoolean", "inputs": {"value": true}}"#,
             "yes",
         ),
-        (r#", "30": {"class_type": "StringReplace", "inputs": {"string": "a cat", "find": "cat", "replace": "dog"}}"#, "a dog"),
-        (r#", "30": {"class_type": "StringTrim", "inputs": {"string": "  a cat ", "mode": "Both"}}"#, "a cat"),
+        (
+            r#", "30": {"class_type": "StringReplace", "inputs": {"string": "a cat", "find": "cat", "replace": "dog"}}"#,
+            "a dog",
+        ),
+        (
+            r#", "30": {"class_type": "StringTrim", "inputs": {"string": "  a cat ", "mode": "Both"}}"#,
+            "a cat",
+        ),
     ] {
-        let recovered = sampled(r#"["20", 0]"#, r#"["7", 0]"#, &format!("{}{nodes}", encode(r#"["30", 0]"#)));
+        let recovered = sampled(
+            r#"["20", 0]"#,
+            r#"["7", 0]"#,
+            &format!("{}{nodes}", encode(r#"["30", 0]"#)),
+        );
         must_say(&recovered, expected, "ugly");
         assert_eq!(recovered.confidence, Some(Confidence::Graph), "{nodes}");
     }
@@ -154,9 +194,18 @@ fn custom_sampling() {
     );
     must_say(&recovered, "p", "n");
     let settings = &recovered.settings;
-    assert_eq!((settings.seed, settings.steps, settings.cfg_scale), (Some(850_933_585_641_497), Some(24), Some(5.0)));
-    assert_eq!((settings.scheduler.as_deref(), settings.denoising_strength), (Some("beta"), Some(0.35)));
-    assert_eq!((settings.model.as_deref(), settings.vae.as_deref()), (Some("u.safetensors"), Some("v.safetensors")));
+    assert_eq!(
+        (settings.seed, settings.steps, settings.cfg_scale),
+        (Some(850_933_585_641_497), Some(24), Some(5.0))
+    );
+    assert_eq!(
+        (settings.scheduler.as_deref(), settings.denoising_strength),
+        (Some("beta"), Some(0.35))
+    );
+    assert_eq!(
+        (settings.model.as_deref(), settings.vae.as_deref()),
+        (Some("u.safetensors"), Some("v.safetensors"))
+    );
     assert_eq!((settings.clip_skip, settings.width), (Some(2), Some(1216)));
     assert_eq!(recovered.loras.len(), 1);
 }
@@ -170,9 +219,24 @@ fn the_first_sampler_of_a_chain_counts() {
         "9": {"class_type": "SaveImage", "inputs": {"images": ["22", 0]}}"#;
     let recovered = sampled(r#"["6", 0]"#, r#"["7", 0]"#, more);
     assert_eq!(recovered.settings.steps, Some(20));
-    assert!(recovered.notes.iter().any(|note| note.starts_with("ambiguous: 2 samplers")), "{:?}", recovered.notes);
-    assert!(recovered.notes.iter().any(|note| note.contains("duplicate")) || recovered.confidence == Some(Confidence::Graph));
-    assert!(recovered.parameters_extra.iter().any(|(key, value)| key == "sampler 21" && value.contains("\"steps\":8")));
+    assert!(
+        recovered
+            .notes
+            .iter()
+            .any(|note| note.starts_with("ambiguous: 2 samplers")),
+        "{:?}",
+        recovered.notes
+    );
+    assert!(
+        recovered.notes.iter().any(|note| note.contains("duplicate"))
+            || recovered.confidence == Some(Confidence::Graph)
+    );
+    assert!(
+        recovered
+            .parameters_extra
+            .iter()
+            .any(|(key, value)| key == "sampler 21" && value.contains("\"steps\":8"))
+    );
 }
 
 #[test]
@@ -184,7 +248,12 @@ fn several_outputs_are_ambiguous_and_the_size_may_decide() {
         "12": {"class_type": "CLIPTextEncode", "inputs": {"text": "two"}}, "13": {"class_type": "EmptyLatentImage", "inputs": {"width": 96, "height": 64}},
         "14": {"class_type": "SaveImage", "inputs": {"images": ["11", 0]}}}"#;
     let document = json::parse(text).unwrap();
-    for (size, prompt) in [(None, "one"), (Some((64, 64)), "one"), (Some((96, 64)), "two"), (Some((1, 1)), "one")] {
+    for (size, prompt) in [
+        (None, "one"),
+        (Some((64, 64)), "one"),
+        (Some((96, 64)), "two"),
+        (Some((1, 1)), "one"),
+    ] {
         let recovered = interpret_api(&document.value, size).unwrap();
         assert_eq!(recovered.prompt.as_deref(), Some(prompt));
         assert_eq!(recovered.confidence, Some(Confidence::Heuristic));
@@ -200,7 +269,10 @@ fn loaders_that_take_prompts_and_pipes() {
         "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 5]}}}"#,
     );
     must_say(&recovered, "p", "n");
-    assert_eq!((recovered.settings.model.as_deref(), recovered.settings.width), (Some("m"), Some(640)));
+    assert_eq!(
+        (recovered.settings.model.as_deref(), recovered.settings.width),
+        (Some("m"), Some(640))
+    );
     assert_eq!(recovered.loras[0].weight, Some(0.4));
 
     let recovered = api(
@@ -210,7 +282,14 @@ fn loaders_that_take_prompts_and_pipes() {
         "4": {"class_type": "SaveImage", "inputs": {"images": ["3", 1]}}}"#,
     );
     must_say(&recovered, "p", "n");
-    assert_eq!((recovered.settings.steps, recovered.settings.seed, recovered.settings.model.as_deref()), (Some(9), Some(3), Some("m")));
+    assert_eq!(
+        (
+            recovered.settings.steps,
+            recovered.settings.seed,
+            recovered.settings.model.as_deref()
+        ),
+        (Some(9), Some(3), Some("m"))
+    );
 
     let recovered = api(
         r#"{"1": {"class_type": "Context (rgthree)", "inputs": {"base_ctx": ["2", 0], "positive": ["6", 0]}},
@@ -227,23 +306,35 @@ fn loaders_that_take_prompts_and_pipes() {
 #[test]
 fn lora_nodes() {
     let path = |nodes: &str| {
-        let more = format!(r#", "4": {nodes}, "40": {{"class_type": "CheckpointLoaderSimple", "inputs": {{"ckpt_name": "m"}}}}"#);
+        let more = format!(
+            r#", "4": {nodes}, "40": {{"class_type": "CheckpointLoaderSimple", "inputs": {{"ckpt_name": "m"}}}}"#
+        );
         let recovered = sampled(r#"["6", 0]"#, r#"["7", 0]"#, &more);
         assert_eq!(recovered.settings.model.as_deref(), Some("m"), "{nodes}");
-        recovered.loras.into_iter().map(|lora| (lora.name, lora.weight)).collect::<Vec<_>>()
+        recovered
+            .loras
+            .into_iter()
+            .map(|lora| (lora.name, lora.weight))
+            .collect::<Vec<_>>()
     };
     assert_eq!(
-        path(r#"{"class_type": "Power Lora Loader (rgthree)", "inputs": {"lora_1": {"on": true, "lora": "a", "strength": 0.5}, "lora_2": {"on": false, "lora": "b", "strength": 1}, "model": ["40", 0]}}"#),
+        path(
+            r#"{"class_type": "Power Lora Loader (rgthree)", "inputs": {"lora_1": {"on": true, "lora": "a", "strength": 0.5}, "lora_2": {"on": false, "lora": "b", "strength": 1}, "model": ["40", 0]}}"#
+        ),
         [("a".to_owned(), Some(0.5))]
     );
     assert_eq!(
-        path(r#"{"class_type": "CR Apply LoRA Stack", "inputs": {"model": ["40", 0], "lora_stack": ["41", 0]}},
-            "41": {"class_type": "CR LoRA Stack", "inputs": {"switch_1": "On", "lora_name_1": "a", "model_weight_1": 0.5, "switch_2": "Off", "lora_name_2": "b", "model_weight_2": 1}}"#),
+        path(
+            r#"{"class_type": "CR Apply LoRA Stack", "inputs": {"model": ["40", 0], "lora_stack": ["41", 0]}},
+            "41": {"class_type": "CR LoRA Stack", "inputs": {"switch_1": "On", "lora_name_1": "a", "model_weight_1": 0.5, "switch_2": "Off", "lora_name_2": "b", "model_weight_2": 1}}"#
+        ),
         [("a".to_owned(), Some(0.5))]
     );
     assert_eq!(
-        path(r#"{"class_type": "LoraLoader", "inputs": {"model": ["41", 0], "lora_name": "second", "strength_model": 1}},
-            "41": {"class_type": "LoraLoader", "inputs": {"model": ["40", 0], "lora_name": "first", "strength_model": 0.2}}"#),
+        path(
+            r#"{"class_type": "LoraLoader", "inputs": {"model": ["41", 0], "lora_name": "second", "strength_model": 1}},
+            "41": {"class_type": "LoraLoader", "inputs": {"model": ["40", 0], "lora_name": "first", "strength_model": 0.2}}"#
+        ),
         [("first".to_owned(), Some(0.2)), ("second".to_owned(), Some(1.0))]
     );
 }
@@ -256,16 +347,27 @@ fn graphs_without_text_or_sampler_have_no_prompt() {
         "15": {"class_type": "ImageOnlyCheckpointLoader", "inputs": {"ckpt_name": "svd"}}, "16": {"class_type": "LoadImage", "inputs": {"image": "x.png"}},
         "10": {"class_type": "SaveAnimatedWEBP", "inputs": {"images": ["3", 0]}}}"#,
     );
-    assert_eq!((recovered.status, recovered.prompt, recovered.settings.steps), (MetadataStatus::NoPrompt, None, Some(20)));
-    let recovered = api(r#"{"1": {"class_type": "LoadImage", "inputs": {"image": "x.png"}}, "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}}}"#);
+    assert_eq!(
+        (recovered.status, recovered.prompt, recovered.settings.steps),
+        (MetadataStatus::NoPrompt, None, Some(20))
+    );
+    let recovered = api(
+        r#"{"1": {"class_type": "LoadImage", "inputs": {"image": "x.png"}}, "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}}}"#,
+    );
     assert_eq!(recovered.status, MetadataStatus::NoPrompt);
 }
 
 #[test]
 fn negative_seeds_stay_as_they_are_written() {
-    let recovered = api(r#"{"1": {"class_type": "KSampler", "inputs": {"seed": -1, "positive": ["2", 0]}}, "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "p"}}}"#);
+    let recovered = api(
+        r#"{"1": {"class_type": "KSampler", "inputs": {"seed": -1, "positive": ["2", 0]}}, "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "p"}}}"#,
+    );
     assert_eq!(recovered.settings.seed, None);
-    assert!(recovered.parameters_extra.contains(&("KSampler.seed".into(), "-1".into())));
+    assert!(
+        recovered
+            .parameters_extra
+            .contains(&("KSampler.seed".into(), "-1".into()))
+    );
 }
 
 #[test]
@@ -288,24 +390,41 @@ fn hostile_graphs_are_bounded() {
         "5": {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}}}"#,
     );
     // Joins that double: 2^60 copies if followed blindly.
-    let mut doubling = String::from(r#"{"s": {"class_type": "KSampler", "inputs": {"seed": 1, "positive": ["e", 0]}}, "e": {"class_type": "CLIPTextEncode", "inputs": {"text": ["0", 0]}}"#);
+    let mut doubling = String::from(
+        r#"{"s": {"class_type": "KSampler", "inputs": {"seed": 1, "positive": ["e", 0]}}, "e": {"class_type": "CLIPTextEncode", "inputs": {"text": ["0", 0]}}"#,
+    );
     for at in 0..60 {
         write!(doubling, r#", "{at}": {{"class_type": "StringConcatenate", "inputs": {{"string_a": ["{0}", 0], "string_b": ["{0}", 0], "delimiter": ""}}}}"#, at + 1).unwrap();
     }
-    write!(doubling, r#", "60": {{"class_type": "PrimitiveString", "inputs": {{"value": "{}"}}}}}}"#, "long text ".repeat(1000)).unwrap();
+    write!(
+        doubling,
+        r#", "60": {{"class_type": "PrimitiveString", "inputs": {{"value": "{}"}}}}}}"#,
+        "long text ".repeat(1000)
+    )
+    .unwrap();
     let recovered = api(&doubling);
     assert!(recovered.prompt.is_none_or(|prompt| prompt.len() <= 2 << 20));
     // Long chains and wide fans.
-    let mut long = String::from(r#"{"s": {"class_type": "KSampler", "inputs": {"seed": 1, "positive": ["0", 0], "latent_image": ["0", 0], "model": ["0", 0]}}"#);
+    let mut long = String::from(
+        r#"{"s": {"class_type": "KSampler", "inputs": {"seed": 1, "positive": ["0", 0], "latent_image": ["0", 0], "model": ["0", 0]}}"#,
+    );
     for at in 0..40_000 {
         write!(long, r#", "{at}": {{"class_type": "Reroute", "inputs": {{"conditioning": ["{0}", 0], "samples": ["{0}", 0], "model": ["{0}", 0]}}}}"#, at + 1).unwrap();
     }
     for at in 0..2_000 {
-        write!(long, r#", "save{at}": {{"class_type": "SaveImage", "inputs": {{"images": ["s", 0]}}}}"#).unwrap();
+        write!(
+            long,
+            r#", "save{at}": {{"class_type": "SaveImage", "inputs": {{"images": ["s", 0]}}}}"#
+        )
+        .unwrap();
     }
     long.push('}');
     let recovered = api(&long);
-    assert!(recovered.notes.iter().any(|note| note.contains("too large")), "{:?}", recovered.notes);
+    assert!(
+        recovered.notes.iter().any(|note| note.contains("too large")),
+        "{:?}",
+        recovered.notes
+    );
     assert!(started.elapsed().as_secs() < 30, "took {:?}", started.elapsed());
 }
 

@@ -9,9 +9,28 @@ use crate::metadata::json::Value;
 /// Widgets of core nodes, in their order. After a seed the front end adds a hidden
 /// `control_after_generate`, which is not listed here.
 const LAYOUTS: &[(&str, &[&str])] = &[
-    ("KSampler", &["seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"]),
-    ("KSampler (Efficient)", &["seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"]),
-    ("KSamplerAdvanced", &["add_noise", "noise_seed", "steps", "cfg", "sampler_name", "scheduler", "start_at_step", "end_at_step", "return_with_leftover_noise"]),
+    (
+        "KSampler",
+        &["seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"],
+    ),
+    (
+        "KSampler (Efficient)",
+        &["seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"],
+    ),
+    (
+        "KSamplerAdvanced",
+        &[
+            "add_noise",
+            "noise_seed",
+            "steps",
+            "cfg",
+            "sampler_name",
+            "scheduler",
+            "start_at_step",
+            "end_at_step",
+            "return_with_leftover_noise",
+        ],
+    ),
     ("SamplerCustom", &["add_noise", "noise_seed", "cfg"]),
     ("RandomNoise", &["noise_seed"]),
     ("KSamplerSelect", &["sampler_name"]),
@@ -20,7 +39,19 @@ const LAYOUTS: &[(&str, &[&str])] = &[
     ("DualCFGGuider", &["cfg_conds", "cfg_cond2_negative"]),
     ("FluxGuidance", &["guidance"]),
     ("CLIPTextEncode", &["text"]),
-    ("CLIPTextEncodeSDXL", &["width", "height", "crop_w", "crop_h", "target_width", "target_height", "text_g", "text_l"]),
+    (
+        "CLIPTextEncodeSDXL",
+        &[
+            "width",
+            "height",
+            "crop_w",
+            "crop_h",
+            "target_width",
+            "target_height",
+            "text_g",
+            "text_l",
+        ],
+    ),
     ("CLIPTextEncodeSDXLRefiner", &["ascore", "width", "height", "text"]),
     ("CLIPTextEncodeFlux", &["clip_l", "t5xxl", "guidance"]),
     ("CLIPTextEncodeSD3", &["clip_l", "clip_g", "t5xxl", "empty_padding"]),
@@ -49,15 +80,23 @@ const LAYOUTS: &[(&str, &[&str])] = &[
     ("StringConcatenate", &["string_a", "string_b", "delimiter"]),
     ("StringReplace", &["string", "find", "replace"]),
     ("StringTrim", &["string", "mode"]),
-    ("ImpactWildcardProcessor", &["wildcard_text", "populated_text", "mode", "seed"]),
+    (
+        "ImpactWildcardProcessor",
+        &["wildcard_text", "populated_text", "mode", "seed"],
+    ),
     ("SaveImage", &["filename_prefix"]),
 ];
 
 /// The widget values of a node under their names.
 pub fn named_widgets<'a>(node: &'a Value<'a>) -> Vec<(Cow<'a, str>, &'a Value<'a>)> {
-    let Some(widgets) = node.get("widgets_values") else { return Vec::new() };
+    let Some(widgets) = node.get("widgets_values") else {
+        return Vec::new();
+    };
     if let Value::Object(entries) = widgets {
-        return entries.iter().map(|(name, value)| (Cow::Borrowed(name.as_ref()), value)).collect();
+        return entries
+            .iter()
+            .map(|(name, value)| (Cow::Borrowed(name.as_ref()), value))
+            .collect();
     }
     let values = widgets.items();
     let class = node.get("type").and_then(Value::as_str).unwrap_or_default();
@@ -71,7 +110,9 @@ pub fn named_widgets<'a>(node: &'a Value<'a>) -> Vec<(Cow<'a, str>, &'a Value<'a
         .iter()
         .filter_map(|input| input.get("widget")?.get("name")?.as_str())
         .collect();
-    align(&listed, values, true).or_else(|| sampler_like(values)).unwrap_or_else(|| numbered(values))
+    align(&listed, values, true)
+        .or_else(|| sampler_like(values))
+        .unwrap_or_else(|| numbered(values))
 }
 
 /// Names in order, skipping the control after a seed. With `exact`, nothing may be left over.
@@ -96,12 +137,25 @@ fn is_control(value: &Value<'_>) -> bool {
 /// The order that samplers have by custom: seed, control, steps, cfg, sampler, scheduler.
 fn sampler_like<'a>(values: &'a [Value<'a>]) -> Option<Vec<(Cow<'a, str>, &'a Value<'a>)>> {
     const NAMES: &[&str] = &["seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"];
-    let [Value::Number(_), control, Value::Number(_), Value::Number(_), Value::String(_), Value::String(_), ..] = values else {
+    let [
+        Value::Number(_),
+        control,
+        Value::Number(_),
+        Value::Number(_),
+        Value::String(_),
+        Value::String(_),
+        ..,
+    ] = values
+    else {
         return None;
     };
     is_control(control).then(|| align(NAMES, values, false)).flatten()
 }
 
 fn numbered<'a>(values: &'a [Value<'a>]) -> Vec<(Cow<'a, str>, &'a Value<'a>)> {
-    values.iter().enumerate().map(|(at, value)| (Cow::Owned(format!("widget_{at}")), value)).collect()
+    values
+        .iter()
+        .enumerate()
+        .map(|(at, value)| (Cow::Owned(format!("widget_{at}")), value))
+        .collect()
 }

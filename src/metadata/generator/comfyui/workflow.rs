@@ -19,9 +19,13 @@ const SUBGRAPH_OUTPUT: &str = "-20";
 
 /// Whether an object is a UI graph.
 pub fn is_ui_graph(object: &Value<'_>) -> bool {
-    object.get("nodes").is_some_and(|nodes| matches!(nodes, Value::Array(_)))
+    object
+        .get("nodes")
+        .is_some_and(|nodes| matches!(nodes, Value::Array(_)))
         && (object.has("links") || object.has("last_node_id") || object.has("version"))
-        && object.get("nodes").is_some_and(|nodes| nodes.items().iter().all(|node| node.has("type")))
+        && object
+            .get("nodes")
+            .is_some_and(|nodes| nodes.items().iter().all(|node| node.has("type")))
 }
 
 /// One table of links: origin by link id.
@@ -56,7 +60,11 @@ enum Resolved<'a> {
 
 /// Reads a UI graph; `None` where it holds no node.
 pub fn from_ui<'a>(object: &'a Value<'a>) -> Option<Graph<'a>> {
-    let mut flattener = Flattener { raw: Vec::new(), scopes: Vec::new(), definitions: definitions(object) };
+    let mut flattener = Flattener {
+        raw: Vec::new(),
+        scopes: Vec::new(),
+        definitions: definitions(object),
+    };
     flattener.add_scope(object, None, 0);
     let graph = flattener.graph();
     (!graph.nodes.is_empty()).then_some(graph)
@@ -64,9 +72,13 @@ pub fn from_ui<'a>(object: &'a Value<'a>) -> Option<Graph<'a>> {
 
 /// Subgraph definitions by id.
 fn definitions<'a>(object: &'a Value<'a>) -> HashMap<&'a str, &'a Value<'a>> {
-    let list = object.get("definitions").and_then(|definitions| definitions.get("subgraphs"));
+    let list = object
+        .get("definitions")
+        .and_then(|definitions| definitions.get("subgraphs"));
     let list = list.map(Value::items).unwrap_or_default();
-    list.iter().filter_map(|graph| Some((graph.get("id")?.as_str()?, graph))).collect()
+    list.iter()
+        .filter_map(|graph| Some((graph.get("id")?.as_str()?, graph)))
+        .collect()
 }
 
 /// An id, which is a number or a string, as text.
@@ -90,17 +102,31 @@ impl<'a> Flattener<'a> {
         let index = self.scopes.len();
         let prefix = outer.map_or_else(String::new, |node| {
             let raw = &self.raw[node];
-            format!("{}{}:", self.scopes[raw.scope].prefix, raw.value.get("id").map(id_text).unwrap_or_default())
+            format!(
+                "{}{}:",
+                self.scopes[raw.scope].prefix,
+                raw.value.get("id").map(id_text).unwrap_or_default()
+            )
         });
         let (origins, leaving) = link_tables(graph);
-        self.scopes.push(Scope { origins, leaving, nodes: HashMap::new(), outer: outer.map(|node| (graph, node)), prefix });
+        self.scopes.push(Scope {
+            origins,
+            leaving,
+            nodes: HashMap::new(),
+            outer: outer.map(|node| (graph, node)),
+            prefix,
+        });
         let nodes = graph.get("nodes").map(Value::items).unwrap_or_default();
         for value in nodes {
             if self.raw.len() >= MAX_NODES {
                 break;
             }
             let at = self.raw.len();
-            self.raw.push(RawNode { scope: index, value, inner: None });
+            self.raw.push(RawNode {
+                scope: index,
+                value,
+                inner: None,
+            });
             if let Some(id) = value.get("id") {
                 self.scopes[index].nodes.insert(id_text(id), at);
             }
@@ -127,7 +153,11 @@ impl<'a> Flattener<'a> {
         }
         let kept = self.raw.iter().enumerate().filter(|(at, _)| index[*at] != usize::MAX);
         let nodes = kept.map(|(_, raw)| Node {
-            id: Cow::Owned(format!("{}{}", self.scopes[raw.scope].prefix, raw.value.get("id").map(id_text).unwrap_or_default())),
+            id: Cow::Owned(format!(
+                "{}{}",
+                self.scopes[raw.scope].prefix,
+                raw.value.get("id").map(id_text).unwrap_or_default()
+            )),
             class: Cow::Borrowed(raw.value.get("type").and_then(Value::as_str).unwrap_or_default()),
             inputs: self.inputs(raw, &index),
         });
@@ -139,7 +169,10 @@ impl<'a> Flattener<'a> {
         let mut inputs = Vec::new();
         for input in raw.value.get("inputs").map(Value::items).unwrap_or_default() {
             let name = input.get("name").and_then(Value::as_str).unwrap_or_default();
-            let typed = widgets.iter().position(|(widget, _)| widget == name).map(|at| widgets.remove(at));
+            let typed = widgets
+                .iter()
+                .position(|(widget, _)| widget == name)
+                .map(|at| widgets.remove(at));
             let resolved = match input.get("link") {
                 Some(link @ (Value::Number(_) | Value::String(_))) => self.resolve(raw.scope, id_text(link)),
                 _ => match typed {
@@ -148,7 +181,10 @@ impl<'a> Flattener<'a> {
                 },
             };
             let input = match resolved {
-                Resolved::Output(node, slot) if index[node] != usize::MAX => Input::Link(Link { node: index[node], slot }),
+                Resolved::Output(node, slot) if index[node] != usize::MAX => Input::Link(Link {
+                    node: index[node],
+                    slot,
+                }),
                 Resolved::Value(value) => Input::Value(value),
                 Resolved::Output(..) | Resolved::Nothing => Input::Dangling,
             };
@@ -163,9 +199,11 @@ impl<'a> Flattener<'a> {
         let mut scope = scope;
         let mut link = link;
         for _ in 0..MAX_HOPS {
-            let Some((origin, slot)) = self.scopes[scope].origins.get(&link) else { return Resolved::Nothing };
+            let Some((origin, slot)) = self.scopes[scope].origins.get(&link) else {
+                return Resolved::Nothing;
+            };
             let next = if origin == SUBGRAPH_INPUT {
-                self.from_outside(scope, *slot)
+                self.outside(scope, *slot)
             } else {
                 match self.scopes[scope].nodes.get(origin) {
                     Some(&node) => self.through(node, *slot),
@@ -181,16 +219,25 @@ impl<'a> Flattener<'a> {
     }
 
     /// A subgraph's input: what feeds the node that stands for it, or that node's own widget.
-    fn from_outside(&self, scope: usize, slot: usize) -> Hop<'a> {
-        let Some((definition, node)) = self.scopes[scope].outer else { return Hop::End(Resolved::Nothing) };
-        let name = definition.get("inputs").and_then(|inputs| inputs.items().get(slot)?.get("name")?.as_str());
+    fn outside(&self, scope: usize, slot: usize) -> Hop<'a> {
+        let Some((definition, node)) = self.scopes[scope].outer else {
+            return Hop::End(Resolved::Nothing);
+        };
+        let name = definition
+            .get("inputs")
+            .and_then(|inputs| inputs.items().get(slot)?.get("name")?.as_str());
         let raw = &self.raw[node];
         let inputs = raw.value.get("inputs").map(Value::items).unwrap_or_default();
-        let input = inputs.iter().find(|input| input.get("name").and_then(Value::as_str) == name).or_else(|| inputs.get(slot));
+        let input = inputs
+            .iter()
+            .find(|input| input.get("name").and_then(Value::as_str) == name)
+            .or_else(|| inputs.get(slot));
         if let Some(link @ (Value::Number(_) | Value::String(_))) = input.and_then(|input| input.get("link")) {
             return Hop::Link(raw.scope, id_text(link));
         }
-        let value = named_widgets(raw.value).into_iter().find(|(widget, _)| Some(widget.as_ref()) == name);
+        let value = named_widgets(raw.value)
+            .into_iter()
+            .find(|(widget, _)| Some(widget.as_ref()) == name);
         Hop::End(value.map_or(Resolved::Nothing, |(_, value)| Resolved::Value(value)))
     }
 
@@ -199,7 +246,8 @@ impl<'a> Flattener<'a> {
         let raw = &self.raw[node];
         let value = raw.value;
         let first_link = || link_of(value.get("inputs").and_then(|inputs| inputs.items().first()));
-        let on = |link: Option<Cow<'a, str>>| link.map_or(Hop::End(Resolved::Nothing), |link| Hop::Link(raw.scope, link));
+        let on =
+            |link: Option<Cow<'a, str>>| link.map_or(Hop::End(Resolved::Nothing), |link| Hop::Link(raw.scope, link));
         match mode(value) {
             Mode::Muted => return Hop::End(Resolved::Nothing),
             Mode::Bypassed => return on(bypass(value, slot)),
@@ -210,10 +258,9 @@ impl<'a> Flattener<'a> {
             return link.map_or(Hop::End(Resolved::Nothing), |link| Hop::Link(inner, link));
         }
         match value.get("type").and_then(Value::as_str).unwrap_or_default() {
-            "Reroute" => on(first_link()),
+            "Reroute" | "SetNode" => on(first_link()),
             "PrimitiveNode" => Hop::End(first_widget(value).map_or(Resolved::Nothing, Resolved::Value)),
             "GetNode" => on(self.set_node(raw.scope, first_widget(value))),
-            "SetNode" => on(first_link()),
             _ => Hop::End(Resolved::Output(node, slot)),
         }
     }
@@ -256,7 +303,10 @@ fn mode(node: &Value<'_>) -> Mode {
 /// Nodes that exist only on the screen.
 fn is_virtual(node: &Value<'_>) -> bool {
     let class = node.get("type").and_then(Value::as_str).unwrap_or_default();
-    matches!(class, "Note" | "MarkdownNote" | "Reroute" | "PrimitiveNode" | "GetNode" | "SetNode")
+    matches!(
+        class,
+        "Note" | "MarkdownNote" | "Reroute" | "PrimitiveNode" | "GetNode" | "SetNode"
+    )
 }
 
 fn first_widget<'a>(node: &'a Value<'a>) -> Option<&'a Value<'a>> {
@@ -273,7 +323,10 @@ fn link_of<'a>(input: Option<&'a Value<'a>>) -> Option<Cow<'a, str>> {
 /// A bypassed node hands on the input of the output's type: the one at the same place, or the first.
 fn bypass<'a>(node: &'a Value<'a>, slot: usize) -> Option<Cow<'a, str>> {
     let inputs = node.get("inputs").map(Value::items).unwrap_or_default();
-    let kind = node.get("outputs").and_then(|outputs| outputs.items().get(slot)).and_then(|output| output.get("type"));
+    let kind = node
+        .get("outputs")
+        .and_then(|outputs| outputs.items().get(slot))
+        .and_then(|output| output.get("type"));
     let fits = |input: &&'a Value<'a>| input.get("type") == kind && link_of(Some(input)).is_some();
     let same_place = inputs.get(slot).filter(fits);
     link_of(same_place.or_else(|| inputs.iter().find(fits)))
@@ -286,8 +339,14 @@ fn link_tables<'a>(graph: &'a Value<'a>) -> (Origins<'a>, HashMap<usize, Cow<'a,
     let mut leaving = HashMap::new();
     for row in graph.get("links").map(Value::items).unwrap_or_default() {
         let cell = |at: usize, name: &str| row.items().get(at).or_else(|| row.get(name));
-        let slot = |at: usize, name: &str| cell(at, name).and_then(Value::as_u64).and_then(|slot| usize::try_from(slot).ok());
-        let (Some(id), Some(origin)) = (cell(0, "id"), cell(1, "origin_id")) else { continue };
+        let slot = |at: usize, name: &str| {
+            cell(at, name)
+                .and_then(Value::as_u64)
+                .and_then(|slot| usize::try_from(slot).ok())
+        };
+        let (Some(id), Some(origin)) = (cell(0, "id"), cell(1, "origin_id")) else {
+            continue;
+        };
         if cell(3, "target_id").is_some_and(|target| id_text(target) == SUBGRAPH_OUTPUT)
             && let Some(output) = slot(4, "target_slot")
         {

@@ -31,8 +31,24 @@ impl Random {
 
     fn text(&mut self) -> String {
         const WORDS: &[&str] = &[
-            "cat", "(sky:1.2)", "masterpiece", "BREAK", "[a:b:0.5]", "Steps: 20, Sampler: x, Seed: 5", "\"quoted\"", "テスト", "😀", "{a|b}",
-            "NaN", "a\nb", "back\\slash", "Negative prompt: no", "__wild__", "café", "]", "[\"4\", 0]",
+            "cat",
+            "(sky:1.2)",
+            "masterpiece",
+            "BREAK",
+            "[a:b:0.5]",
+            "Steps: 20, Sampler: x, Seed: 5",
+            "\"quoted\"",
+            "テスト",
+            "😀",
+            "{a|b}",
+            "NaN",
+            "a\nb",
+            "back\\slash",
+            "Negative prompt: no",
+            "__wild__",
+            "café",
+            "]",
+            "[\"4\", 0]",
         ];
         let count = 1 + self.below(5);
         // The number keeps texts apart: equal parts of a prompt are given once.
@@ -53,7 +69,10 @@ impl Builder {
     fn add(&mut self, class: &str, inputs: &str) -> String {
         self.next_id += 1 + self.random.below(3);
         let id = format!("{}{}", self.prefix, self.next_id);
-        self.nodes.push((id.clone(), format!(r#"{{"inputs": {{{inputs}}}, "class_type": "{class}", "_meta": {{"title": "x"}}}}"#)));
+        self.nodes.push((
+            id.clone(),
+            format!(r#"{{"inputs": {{{inputs}}}, "class_type": "{class}", "_meta": {{"title": "x"}}}}"#),
+        ));
         id
     }
 
@@ -64,7 +83,7 @@ impl Builder {
     /// A string input that comes to `text`: typed, or made by string nodes.
     fn string(&mut self, text: &str, depth: u64) -> String {
         let quoted = quote(text);
-        if depth > 3 {
+        if depth > 3 || text.is_empty() {
             return quoted;
         }
         match self.random.below(9) {
@@ -75,18 +94,29 @@ impl Builder {
             1 => {
                 let at = split_point(text, &mut self.random);
                 let (a, b) = (self.string(&text[..at], depth + 1), self.string(&text[at..], depth + 1));
-                let id = self.add("StringConcatenate", &format!(r#""string_a": {a}, "string_b": {b}, "delimiter": """#));
+                let id = self.add(
+                    "StringConcatenate",
+                    &format!(r#""string_a": {a}, "string_b": {b}, "delimiter": """#),
+                );
                 Self::link(&id, 0)
             }
             2 => {
-                let id = self.add("ImpactWildcardProcessor", &format!(r#""wildcard_text": "a __x__", "populated_text": {quoted}, "mode": "populate", "seed": 3"#));
+                let id = self.add(
+                    "ImpactWildcardProcessor",
+                    &format!(
+                        r#""wildcard_text": "a __x__", "populated_text": {quoted}, "mode": "populate", "seed": 3"#
+                    ),
+                );
                 Self::link(&id, 0)
             }
             3 => {
                 let (chosen, other) = (self.string(text, depth + 1), quote("the other side"));
                 let truth = self.random.chance(50);
                 let (on_true, on_false) = if truth { (&chosen, &other) } else { (&other, &chosen) };
-                let id = self.add("ComfySwitchNode", &format!(r#""switch": {truth}, "on_true": {on_true}, "on_false": {on_false}"#));
+                let id = self.add(
+                    "ComfySwitchNode",
+                    &format!(r#""switch": {truth}, "on_true": {on_true}, "on_false": {on_false}"#),
+                );
                 Self::link(&id, 0)
             }
             4 => {
@@ -95,7 +125,10 @@ impl Builder {
                 Self::link(&id, 0)
             }
             5 => {
-                let id = self.add("ShowText|pysssss", &format!(r#""text": "before the run", "text_0": {quoted}"#));
+                let id = self.add(
+                    "ShowText|pysssss",
+                    &format!(r#""text": "before the run", "text_0": {quoted}"#),
+                );
                 Self::link(&id, 0)
             }
             _ => quoted,
@@ -107,7 +140,9 @@ impl Builder {
         match self.random.below(6) {
             0 => {
                 let (g, l) = (self.string(text, 1), quote(""));
-                let inputs = format!(r#""width": 1024, "height": 1024, "crop_w": 0, "text_g": {g}, "text_l": {l}, "clip": {clip}"#);
+                let inputs = format!(
+                    r#""width": 1024, "height": 1024, "crop_w": 0, "text_g": {g}, "text_l": {l}, "clip": {clip}"#
+                );
                 let id = self.add("CLIPTextEncodeSDXL", &inputs);
                 Self::link(&id, 0)
             }
@@ -119,7 +154,10 @@ impl Builder {
             }
             2 => {
                 let text = self.string(text, 1);
-                let id = self.add("TextEncodeQwenImageEdit", &format!(r#""prompt": {text}, "clip": {clip}"#));
+                let id = self.add(
+                    "TextEncodeQwenImageEdit",
+                    &format!(r#""prompt": {text}, "clip": {clip}"#),
+                );
                 Self::link(&id, 0)
             }
             _ => {
@@ -136,11 +174,20 @@ impl Builder {
             [only] => self.encoder(only, clip),
             _ => {
                 let at = 1 + self.random.below(texts.len() as u64 - 1) as usize;
-                let (a, b) = (self.conditioning(&texts[..at], clip), self.conditioning(&texts[at..], clip));
+                let (a, b) = (
+                    self.conditioning(&texts[..at], clip),
+                    self.conditioning(&texts[at..], clip),
+                );
                 let (class, inputs) = if self.random.chance(50) {
-                    ("ConditioningCombine", format!(r#""conditioning_1": {a}, "conditioning_2": {b}"#))
+                    (
+                        "ConditioningCombine",
+                        format!(r#""conditioning_1": {a}, "conditioning_2": {b}"#),
+                    )
                 } else {
-                    ("ConditioningConcat", format!(r#""conditioning_to": {a}, "conditioning_from": {b}"#))
+                    (
+                        "ConditioningConcat",
+                        format!(r#""conditioning_to": {a}, "conditioning_from": {b}"#),
+                    )
                 };
                 let id = self.add(class, &inputs);
                 Self::link(&id, 0)
@@ -149,9 +196,18 @@ impl Builder {
         while self.random.chance(30) {
             let id = match self.random.below(4) {
                 0 => self.add("Reroute", &format!(r#""": {link}"#)),
-                1 => self.add("ConditioningSetArea", &format!(r#""conditioning": {link}, "width": 64, "height": 64, "x": 0, "y": 0, "strength": 1.0"#)),
-                2 => self.add("ConditioningSetTimestepRange", &format!(r#""conditioning": {link}, "start": 0.0, "end": 1.0"#)),
-                _ => self.add("ControlNetApply", &format!(r#""conditioning": {link}, "control_net": "x", "image": ["gone", 0], "strength": 1.0"#)),
+                1 => self.add(
+                    "ConditioningSetArea",
+                    &format!(r#""conditioning": {link}, "width": 64, "height": 64, "x": 0, "y": 0, "strength": 1.0"#),
+                ),
+                2 => self.add(
+                    "ConditioningSetTimestepRange",
+                    &format!(r#""conditioning": {link}, "start": 0.0, "end": 1.0"#),
+                ),
+                _ => self.add(
+                    "ControlNetApply",
+                    &format!(r#""conditioning": {link}, "control_net": "x", "image": ["gone", 0], "strength": 1.0"#),
+                ),
             };
             link = Self::link(&id, 0);
         }
@@ -163,8 +219,16 @@ impl Builder {
         if !self.random.chance(40) {
             return (positive, negative);
         }
-        let class = self.random.pick(&["ControlNetApplyAdvanced", "InpaintModelConditioning", "LTXVConditioning", "WanImageToVideo"]);
-        let id = self.add(class, &format!(r#""positive": {positive}, "negative": {negative}, "strength": 0.8"#));
+        let class = self.random.pick(&[
+            "ControlNetApplyAdvanced",
+            "InpaintModelConditioning",
+            "LTXVConditioning",
+            "WanImageToVideo",
+        ]);
+        let id = self.add(
+            class,
+            &format!(r#""positive": {positive}, "negative": {negative}, "strength": 0.8"#),
+        );
         let sides = (Self::link(&id, 0), Self::link(&id, 1));
         self.two_sided(sides.0, sides.1)
     }
@@ -174,7 +238,10 @@ impl Builder {
         let name = quote(&truth.model);
         let id = match self.random.below(2) {
             0 => self.add("CheckpointLoaderSimple", &format!(r#""ckpt_name": {name}"#)),
-            _ => self.add("UNETLoader", &format!(r#""unet_name": {name}, "weight_dtype": "default""#)),
+            _ => self.add(
+                "UNETLoader",
+                &format!(r#""unet_name": {name}, "weight_dtype": "default""#),
+            ),
         };
         let (mut model, mut clip) = (Self::link(&id, 0), Self::link(&id, 1));
         for lora in &truth.loras {
@@ -204,7 +271,10 @@ impl Builder {
 
     /// A sampler of some family with the truth's settings.
     fn sampler(&mut self, truth: &Truth, model: &str, positive: &str, negative: &str, latent: &str) -> String {
-        let (seed, steps) = (self.number(&truth.seed.to_string()), self.number(&truth.steps.to_string()));
+        let (seed, steps) = (
+            self.number(&truth.seed.to_string()),
+            self.number(&truth.steps.to_string()),
+        );
         let (cfg, sampler, scheduler) = (truth.cfg, &truth.sampler, &truth.scheduler);
         let names = format!(r#""sampler_name": "{sampler}", "scheduler": "{scheduler}""#);
         let sides = format!(r#""positive": {positive}, "negative": {negative}, "latent_image": {latent}"#);
@@ -236,7 +306,12 @@ impl Builder {
                 1 => self.add("Note", &format!(r#""text": {text}"#)),
                 _ => {
                     let stray = self.add("CLIPTextEncode", &format!(r#""text": {text}, "clip": {clip}"#));
-                    self.add("KSampler", &format!(r#""seed": 1, "steps": 1, "cfg": 1, "positive": ["{stray}", 0], "negative": ["{stray}", 0]"#))
+                    self.add(
+                        "KSampler",
+                        &format!(
+                            r#""seed": 1, "steps": 1, "cfg": 1, "positive": ["{stray}", 0], "negative": ["{stray}", 0]"#
+                        ),
+                    )
                 }
             };
         }
@@ -246,7 +321,10 @@ impl Builder {
     fn save(&mut self, truth: &Truth, sampler: &str, model: &str, sides: (&str, &str)) {
         let mut latent = Self::link(sampler, 0);
         if truth.hires {
-            let up = self.add("LatentUpscale", &format!(r#""samples": {latent}, "upscale_method": "nearest", "width": 2048, "height": 2048"#));
+            let up = self.add(
+                "LatentUpscale",
+                &format!(r#""samples": {latent}, "upscale_method": "nearest", "width": 2048, "height": 2048"#),
+            );
             let (positive, negative) = sides;
             let second = self.add(
                 "KSampler",
@@ -255,7 +333,9 @@ impl Builder {
             latent = Self::link(&second, 0);
         }
         let decoded = self.add("VAEDecode", &format!(r#""samples": {latent}, "vae": ["gone", 0]"#));
-        let class = self.random.pick(&["SaveImage", "SaveAnimatedWEBP", "Image Saver", "PreviewImage"]);
+        let class = self
+            .random
+            .pick(&["SaveImage", "SaveAnimatedWEBP", "Image Saver", "PreviewImage"]);
         self.add(class, &format!(r#""images": ["{decoded}", 0], "filename_prefix": "x""#));
     }
 
@@ -265,7 +345,11 @@ impl Builder {
             let other = self.random.below(at as u64 + 1) as usize;
             self.nodes.swap(at, other);
         }
-        let nodes: Vec<String> = self.nodes.iter().map(|(id, node)| format!("{}: {node}", quote(id))).collect();
+        let nodes: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|(id, node)| format!("{}: {node}", quote(id)))
+            .collect();
         format!("{{{}}}", nodes.join(", "))
     }
 }
@@ -298,7 +382,11 @@ impl Truth {
             positive: texts(random, 3),
             negative: texts(random, 2),
             zeroed: random.chance(15),
-            seed: if random.chance(20) { u64::MAX - random.below(3) } else { random.next() },
+            seed: if random.chance(20) {
+                u64::MAX - random.below(3)
+            } else {
+                random.next()
+            },
             steps: 1 + random.below(150) as u32,
             cfg: random.below(80) as f64 / 4.0,
             sampler: random.pick(&["euler", "dpmpp_2m", "uni_pc"]).to_owned(),
@@ -324,7 +412,12 @@ fn split_point(text: &str, random: &mut Random) -> usize {
 }
 
 fn build(truth: &Truth, random: Random) -> String {
-    let mut builder = Builder { random, nodes: Vec::new(), next_id: 0, prefix: "" };
+    let mut builder = Builder {
+        random,
+        nodes: Vec::new(),
+        next_id: 0,
+        prefix: "",
+    };
     builder.prefix = builder.random.pick(&["", "37:", "a:1:", "Node_"]);
     let (model, clip) = builder.model(truth);
     let positive = builder.conditioning(&truth.positive, &clip);
@@ -336,7 +429,10 @@ fn build(truth: &Truth, random: Random) -> String {
     };
     let (positive, negative) = builder.two_sided(positive, negative);
     let (width, height) = truth.size;
-    let latent = builder.add("EmptyLatentImage", &format!(r#""width": {width}, "height": {height}, "batch_size": 1"#));
+    let latent = builder.add(
+        "EmptyLatentImage",
+        &format!(r#""width": {width}, "height": {height}, "batch_size": 1"#),
+    );
     let sampler = builder.sampler(truth, &model, &positive, &negative, &Builder::link(&latent, 0));
     builder.save(truth, &sampler, &model, (&positive, &negative));
     builder.distract(&clip);
@@ -353,16 +449,44 @@ fn graphs_give_back_the_truth_they_were_built_from() {
         let document = json::parse(&text).unwrap_or_else(|| panic!("seed {seed}: {text}"));
         let recovered = interpret_api(&document.value, None).unwrap_or_else(|| panic!("seed {seed}"));
         let context = format!("seed {seed}, hires {}: {text}", truth.hires);
-        assert_eq!(recovered.prompt.as_deref(), Some(truth.positive.join("\n").as_str()), "{context}");
-        let negative = if truth.zeroed { String::new() } else { truth.negative.join("\n") };
-        assert_eq!(recovered.negative_prompt.as_deref(), Some(negative.as_str()), "{context}");
+        assert_eq!(
+            recovered.prompt.as_deref(),
+            Some(truth.positive.join("\n").as_str()),
+            "{context}"
+        );
+        let negative = if truth.zeroed {
+            String::new()
+        } else {
+            truth.negative.join("\n")
+        };
+        assert_eq!(
+            recovered.negative_prompt.as_deref(),
+            Some(negative.as_str()),
+            "{context}"
+        );
         let settings = &recovered.settings;
-        assert_eq!((settings.seed, settings.steps, settings.cfg_scale), (Some(truth.seed), Some(truth.steps), Some(truth.cfg)), "{context}");
+        assert_eq!(
+            (settings.seed, settings.steps, settings.cfg_scale),
+            (Some(truth.seed), Some(truth.steps), Some(truth.cfg)),
+            "{context}"
+        );
         assert_eq!(settings.sampler.as_deref(), Some(truth.sampler.as_str()), "{context}");
-        assert_eq!(settings.scheduler.as_deref(), Some(truth.scheduler.as_str()), "{context}");
+        assert_eq!(
+            settings.scheduler.as_deref(),
+            Some(truth.scheduler.as_str()),
+            "{context}"
+        );
         assert_eq!(settings.model.as_deref(), Some(truth.model.as_str()), "{context}");
-        assert_eq!((settings.width, settings.height), (Some(truth.size.0), Some(truth.size.1)), "{context}");
+        assert_eq!(
+            (settings.width, settings.height),
+            (Some(truth.size.0), Some(truth.size.1)),
+            "{context}"
+        );
         assert_eq!(recovered.loras, truth.loras, "{context}");
-        assert_eq!(recovered.notes.iter().any(|note| note.starts_with("ambiguous")), truth.hires, "{context}");
+        assert_eq!(
+            recovered.notes.iter().any(|note| note.starts_with("ambiguous")),
+            truth.hires,
+            "{context}"
+        );
     }
 }

@@ -27,7 +27,10 @@ const ENCODER: &str = r#"{"id": 2, "type": "CLIPTextEncode", "mode": 0, "inputs"
 fn must_find(text: &str, prompt: &str) -> Recovered {
     let recovered = ui(text);
     assert_eq!(recovered.prompt.as_deref(), Some(prompt));
-    assert_eq!((recovered.status, recovered.confidence), (MetadataStatus::WorkflowOnly, Some(Confidence::Heuristic)));
+    assert_eq!(
+        (recovered.status, recovered.confidence),
+        (MetadataStatus::WorkflowOnly, Some(Confidence::Heuristic))
+    );
     recovered
 }
 
@@ -36,8 +39,18 @@ fn widgets_by_position() {
     let recovered = must_find(&workflow(ENCODER, r#"[10, 2, 0, 1, 1, "CONDITIONING"]"#), "a bird");
     assert_eq!(recovered.negative_prompt.as_deref(), Some("ugly"));
     let settings = &recovered.settings;
-    assert_eq!((settings.seed, settings.steps, settings.cfg_scale), (Some(u64::MAX), Some(20), Some(7.5)));
-    assert_eq!((settings.scheduler.as_deref(), settings.model.as_deref(), settings.height), (Some("karras"), Some("m.safetensors"), Some(768)));
+    assert_eq!(
+        (settings.seed, settings.steps, settings.cfg_scale),
+        (Some(u64::MAX), Some(20), Some(7.5))
+    );
+    assert_eq!(
+        (
+            settings.scheduler.as_deref(),
+            settings.model.as_deref(),
+            settings.height
+        ),
+        (Some("karras"), Some("m.safetensors"), Some(768))
+    );
 }
 
 #[test]
@@ -55,7 +68,10 @@ fn reroutes_and_bypassed_nodes_hand_on() {
 fn muted_nodes_are_not_there() {
     let nodes = ENCODER.replace("\"mode\": 0", "\"mode\": 2");
     let recovered = ui(&workflow(&nodes, r#"[10, 2, 0, 1, 1, "CONDITIONING"]"#));
-    assert_eq!((recovered.status, recovered.prompt), (MetadataStatus::WorkflowOnly, None));
+    assert_eq!(
+        (recovered.status, recovered.prompt),
+        (MetadataStatus::WorkflowOnly, None)
+    );
 }
 
 #[test]
@@ -90,7 +106,10 @@ fn subgraphs() {
 #[test]
 fn empty_and_endless_workflows() {
     let recovered = ui(r#"{"nodes": [], "links": [], "version": 0.4}"#);
-    assert_eq!((recovered.status, recovered.prompt), (MetadataStatus::WorkflowOnly, None));
+    assert_eq!(
+        (recovered.status, recovered.prompt),
+        (MetadataStatus::WorkflowOnly, None)
+    );
     // A subgraph that holds itself, and reroutes in a ring.
     let text = r#"{"nodes": [{"id": 1, "type": "s"}, {"id": 2, "type": "Reroute", "inputs": [{"name": "", "link": 1}]}, {"id": 3, "type": "SaveImage", "inputs": [{"name": "images", "link": 1}]}],
         "links": [[1, 2, 0, 2, 0, "*"]], "definitions": {"subgraphs": [{"id": "s", "nodes": [{"id": 1, "type": "s"}, {"id": 2, "type": "s"}], "links": []}]}}"#;
