@@ -171,14 +171,14 @@ pub const PRESETS: [(&str, &str, &str); 3] = [
 impl Config {
     /// Parses a configuration; `origin` names it in errors.
     pub fn parse(text: &str, origin: &str) -> anyhow::Result<Self> {
-        toml::from_str(text).map_err(|error| UsageError::new(describe_parse_error(&error, text, origin)))
+        toml::from_str(text).map_err(|error| UsageError::error(describe_parse_error(&error, text, origin)))
     }
 
     /// Reads a configuration file.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("reading the configuration {}", path.display()))
-            .map_err(|error| UsageError::new(format!("{error:#}")))?;
+            .map_err(|error| UsageError::error(format!("{error:#}")))?;
         Self::parse(&text, &path.display().to_string())
     }
 
@@ -187,7 +187,7 @@ impl Config {
         let Some((_, _, text)) = PRESETS.iter().find(|(preset, ..)| *preset == name) else {
             let names: Vec<&str> = PRESETS.iter().map(|(preset, ..)| *preset).collect();
             let hint = nearest(name, names.iter().copied()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-            return Err(UsageError::new(format!("no preset `{name}`{hint} (presets: {})", names.join(", "))));
+            return Err(UsageError::error(format!("no preset `{name}`{hint} (presets: {})", names.join(", "))));
         };
         Self::parse(text, &format!("preset {name}"))
     }
@@ -196,7 +196,7 @@ impl Config {
 /// A parse error with line, and for an unknown key the nearest known name.
 fn describe_parse_error(error: &toml::de::Error, text: &str, origin: &str) -> String {
     let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    let place = line.map(|line| format!("{origin}:{line}")).unwrap_or_else(|| origin.to_owned());
+    let place = line.map_or_else(|| origin.to_owned(), |line| format!("{origin}:{line}"));
     let message = error.message();
     let mut quoted = message.split('`').skip(1).step_by(2);
     let hint = match (message.starts_with("unknown field"), quoted.next()) {

@@ -10,7 +10,7 @@ use crate::model::{Device, ModelError, ModelStore, OnnxRuntime, Runtime};
 /// Tells which ONNX Runtime, devices and models are found. Ends with `failed` only where a device
 /// was asked for by name and cannot be had; metadata runs need none of this.
 pub fn doctor(args: &DoctorArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
-    let device: Device = args.device.parse().map_err(|error| UsageError::new(format!("--device: {error}")))?;
+    let device: Device = args.device.parse().map_err(|error| UsageError::error(format!("--device: {error}")))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     writeln!(out, "labelmill {}, {cores} cores", env!("CARGO_PKG_VERSION"))?;
     let status = match OnnxRuntime::load(&Search::from_environment(args.onnxruntime.clone())) {

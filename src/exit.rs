@@ -60,7 +60,7 @@ pub struct UsageError(pub String);
 
 impl UsageError {
     /// A usage error as an `anyhow` error.
-    pub fn new(message: impl Into<String>) -> anyhow::Error {
+    pub fn error(message: impl Into<String>) -> anyhow::Error {
         Self(message.into()).into()
     }
 }

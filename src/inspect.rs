@@ -87,7 +87,7 @@ fn parse_root(path: &Path) -> anyhow::Result<Root> {
         return Ok(Root { name: name.into(), folder, single_file: Some(absolute) });
     }
     if !absolute.is_dir() {
-        return Err(UsageError::new(format!("{}: no such file or folder", path.display())));
+        return Err(UsageError::error(format!("{}: no such file or folder", path.display())));
     }
     Ok(Root { name: name.into(), folder: absolute, single_file: None })
 }
@@ -133,7 +133,7 @@ impl Writer<'_> {
             let Some(value) = fields.get(name.as_str()) else {
                 let known = crate::config::nearest(name, fields.keys().map(String::as_str));
                 let hint = known.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
-                return Err(UsageError::new(format!("--field {name}: no such field{hint}")));
+                return Err(UsageError::error(format!("--field {name}: no such field{hint}")));
             };
             writeln!(self.out, "{}", text_of(value))?;
         } else {

@@ -152,7 +152,7 @@ impl RunPlan {
             sniff: input.sniff.then_some(|head: &[u8]| decode::sniff(head).is_some()),
             skip_folders: vec![self.out.clone()],
         };
-        FolderSource::new(self.roots.clone(), options).map_err(|error| UsageError::new(format!("input.include/exclude: {error}")))
+        FolderSource::new(self.roots.clone(), options).map_err(|error| UsageError::error(format!("input.include/exclude: {error}")))
     }
 
     /// What every image goes through before the models that want `geometries`.
@@ -224,7 +224,7 @@ fn override_with<T>(value: &mut T, flag: Option<T>) {
 fn parse_roots(paths: &[String]) -> anyhow::Result<Vec<Root>> {
     let mut roots: Vec<Root> = Vec::new();
     for typed in paths {
-        let root = Root::parse(typed).map_err(|error| UsageError::new(format!("{typed}: {error}")))?;
+        let root = Root::parse(typed).map_err(|error| UsageError::error(format!("{typed}: {error}")))?;
         for other in &roots {
             let nested = root.folder.starts_with(&other.folder) || other.folder.starts_with(&root.folder);
             let both_whole = root.single_file.is_none() || other.single_file.is_none();
@@ -234,10 +234,10 @@ fn parse_roots(paths: &[String]) -> anyhow::Result<Vec<Root>> {
                     other.folder.display(),
                     root.folder.display()
                 );
-                return Err(UsageError::new(message));
+                return Err(UsageError::error(message));
             }
             if root.name == other.name && root.folder != other.folder {
-                return Err(UsageError::new(format!("two roots are named {}; use NAME=PATH", root.name)));
+                return Err(UsageError::error(format!("two roots are named {}; use NAME=PATH", root.name)));
             }
         }
         roots.push(root);
@@ -248,12 +248,12 @@ fn parse_roots(paths: &[String]) -> anyhow::Result<Vec<Root>> {
 /// `--out`, or `INPUT-labels` beside exactly one folder.
 fn resolve_out(out: Option<&PathBuf>, roots: &[Root]) -> anyhow::Result<PathBuf> {
     let absolute = |path: &std::path::Path| {
-        crate::source::lexical_absolute(path).map_err(|error| UsageError::new(format!("{}: {error}", path.display())))
+        crate::source::lexical_absolute(path).map_err(|error| UsageError::error(format!("{}: {error}", path.display())))
     };
     if let Some(out) = out {
         let out = absolute(out)?;
         if out.is_file() {
-            return Err(UsageError::new(format!("--out {} is a file; it must be a folder", out.display())));
+            return Err(UsageError::error(format!("--out {} is a file; it must be a folder", out.display())));
         }
         return Ok(out);
     }
@@ -263,7 +263,7 @@ fn resolve_out(out: Option<&PathBuf>, roots: &[Root]) -> anyhow::Result<PathBuf>
             name.push("-labels");
             absolute(&folder.with_file_name(name))
         }
-        _ => Err(UsageError::new("--out DIR is needed, since the input is not exactly one folder")),
+        _ => Err(UsageError::error("--out DIR is needed, since the input is not exactly one folder")),
     }
 }
 
@@ -277,18 +277,18 @@ fn check(config: &Config) -> anyhow::Result<()> {
     ];
     for (key, value) in positive {
         if value == 0 {
-            return Err(UsageError::new(format!("{key} must be at least 1")));
+            return Err(UsageError::error(format!("{key} must be at least 1")));
         }
     }
     if !(0.0..=1.0).contains(&config.output.max_gone) {
-        return Err(UsageError::new(format!("output.max_gone is {}; it is a share from 0 to 1", config.output.max_gone)));
+        return Err(UsageError::error(format!("output.max_gone is {}; it is a share from 0 to 1", config.output.max_gone)));
     }
     Ok(())
 }
 
 fn parse_failed_limit(text: &str) -> anyhow::Result<Option<FailedLimit>> {
     let text = text.trim();
-    let wrong = || UsageError::new(format!("max_failed is `{text}`; it is a number (`10`) or a share (`5%`)"));
+    let wrong = || UsageError::error(format!("max_failed is `{text}`; it is a number (`10`) or a share (`5%`)"));
     if text.is_empty() {
         return Ok(None);
     }
@@ -305,7 +305,7 @@ fn parse_duration(text: &str) -> anyhow::Result<Option<Duration>> {
     if text.is_empty() {
         return Ok(None);
     }
-    let wrong = || UsageError::new(format!("max_duration is `{text}`; write it as 90s, 30m, 6h or 1h30m"));
+    let wrong = || UsageError::error(format!("max_duration is `{text}`; write it as 90s, 30m, 6h or 1h30m"));
     let (mut secs, mut number) = (0_u64, String::new());
     for letter in text.chars() {
         let unit = match letter {
@@ -338,7 +338,7 @@ fn parse_retry(typed: Option<&Option<String>>) -> anyhow::Result<RetryFailed> {
     }
     let hint = nearest(name, names()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     let all: Vec<&str> = names().collect();
-    Err(UsageError::new(format!("--retry-failed={name}: no such kind{hint} (kinds: {})", all.join(", "))))
+    Err(UsageError::error(format!("--retry-failed={name}: no such kind{hint} (kinds: {})", all.join(", "))))
 }
 
 fn permission(granted: bool) -> Permission {

@@ -10,5 +10,7 @@ mod layering;
 mod metadata_run;
 /// Whole runs with the embedded models (they skip where no ONNX Runtime is found).
 mod demo_run;
+/// The nightly job: what changed, what is gone, what another run may do.
+mod nightly;
 /// What the README promises.
 mod readme;

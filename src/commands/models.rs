@@ -70,7 +70,7 @@ pub fn load_labelers(plan: &RunPlan, progress: &dyn Progress) -> anyhow::Result<
         return Ok(loaded);
     }
     let device: Device =
-        plan.config.run.device.parse().map_err(|error| UsageError::new(format!("run.device: {error}")))?;
+        plan.config.run.device.parse().map_err(|error| UsageError::error(format!("run.device: {error}")))?;
     let runtime = OnnxRuntime::load(&Search::from_environment(plan.onnxruntime.clone()))?;
     let store = ModelStore::from_environment(plan.config_folder.as_deref());
     for entry in entries {

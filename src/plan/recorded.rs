@@ -59,7 +59,7 @@ pub fn keep_names(mut roots: Vec<Root>, out: &Path) -> anyhow::Result<Vec<Root>>
                     root.folder.display(),
                     folder.display()
                 );
-                return Err(UsageError::new(message));
+                return Err(UsageError::error(message));
             }
         }
     }

@@ -419,9 +419,9 @@ impl<'a> Sorting<'a> {
 
     fn is_retried(&self, status: RowStatus) -> bool {
         match (self.retry_failed, status) {
-            // These say nothing about the picture: a share that hiccuped, a file still being copied.
-            (_, RowStatus::Failed(ErrorKind::Unreadable | ErrorKind::ChangedWhileRead)) => true,
-            (RetryFailed::All, RowStatus::Failed(_)) => true,
+            // Unreadable says nothing about the picture: a share that hiccuped, a file still being copied.
+            (_, RowStatus::Failed(ErrorKind::Unreadable | ErrorKind::ChangedWhileRead))
+            | (RetryFailed::All, RowStatus::Failed(_)) => true,
             (RetryFailed::Kind(wanted), RowStatus::Failed(kind)) => wanted == kind,
             _ => false,
         }

@@ -25,8 +25,8 @@ pub(super) fn read(window: &mut Window, collector: &mut Collector) {
         chunk(kind, body_at, u64::from(length), window, collector);
         // Chunks are padded to an even length; a writer that forgot to is forgiven.
         at = body_at + u64::from(length);
-        let is_padded = length % 2 == 1 && window.at(at, 1).first().is_none_or(|&byte| byte == 0);
-        at += u64::from(is_padded);
+        let is_chunk = |bytes: &[u8]| bytes.len() == 4 && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        at += u64::from(length % 2 == 1 && !is_chunk(&window.at(at, 4)));
     }
     collector.note(format!("webp: more than {MAX_CHUNKS} chunks; what follows is left out"));
 }

@@ -37,7 +37,7 @@ pub fn interpret(text: &str) -> Option<Recovered> {
             "no" if recovered.negative_prompt.is_none() => recovered.negative_prompt = Some(value.to_owned()),
             "seed" => put(&mut recovered, Column::Seed, "--seed", value),
             "v" | "version" if recovered.generator_version.is_none() => {
-                recovered.generator_version = Some(value.to_owned())
+                recovered.generator_version = Some(value.to_owned());
             }
             _ => extra(&mut recovered, &format!("--{name}"), value),
         }

@@ -125,7 +125,7 @@ impl Reader {
         match vendor_of(name) {
             Some((vendor, Signs::OnlyGenerated)) => self.vendor(vendor, true, evidence),
             Some((vendor, Signs::PhotographsToo)) if self.possible.is_none() => {
-                self.possible = Some((vendor, evidence))
+                self.possible = Some((vendor, evidence));
             }
             _ => {
                 self.provenance.evidence.get_or_insert(evidence);

@@ -43,7 +43,7 @@ pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
                     match key.as_ref() {
                         "original_prompt" => recovered.original_prompt = value.as_str().map(str::to_owned),
                         "original_negativeprompt" => {
-                            recovered.original_negative_prompt = value.as_str().map(str::to_owned)
+                            recovered.original_negative_prompt = value.as_str().map(str::to_owned);
                         }
                         _ => extra(&mut recovered, key, value.to_text()),
                     }
@@ -92,7 +92,7 @@ fn add_hash(recovered: &mut Recovered, model: &Value<'_>) {
     };
     match text("param") {
         Some("model") if recovered.settings.model_hash.is_none() => {
-            recovered.settings.model_hash = Some(hash.to_owned())
+            recovered.settings.model_hash = Some(hash.to_owned());
         }
         Some("loras") => {
             let stem = name.trim_end_matches(".safetensors");

@@ -170,28 +170,27 @@ impl Builder {
 
     /// Conditioning that comes to `texts` in order, through combining and one-sided nodes.
     fn conditioning(&mut self, texts: &[String], clip: &str) -> String {
-        let mut link = match texts {
-            [only] => self.encoder(only, clip),
-            _ => {
-                let at = 1 + self.random.below(texts.len() as u64 - 1) as usize;
-                let (a, b) = (
-                    self.conditioning(&texts[..at], clip),
-                    self.conditioning(&texts[at..], clip),
-                );
-                let (class, inputs) = if self.random.chance(50) {
-                    (
-                        "ConditioningCombine",
-                        format!(r#""conditioning_1": {a}, "conditioning_2": {b}"#),
-                    )
-                } else {
-                    (
-                        "ConditioningConcat",
-                        format!(r#""conditioning_to": {a}, "conditioning_from": {b}"#),
-                    )
-                };
-                let id = self.add(class, &inputs);
-                Self::link(&id, 0)
-            }
+        let mut link = if let [only] = texts {
+            self.encoder(only, clip)
+        } else {
+            let at = 1 + self.random.below(texts.len() as u64 - 1) as usize;
+            let (a, b) = (
+                self.conditioning(&texts[..at], clip),
+                self.conditioning(&texts[at..], clip),
+            );
+            let (class, inputs) = if self.random.chance(50) {
+                (
+                    "ConditioningCombine",
+                    format!(r#""conditioning_1": {a}, "conditioning_2": {b}"#),
+                )
+            } else {
+                (
+                    "ConditioningConcat",
+                    format!(r#""conditioning_to": {a}, "conditioning_from": {b}"#),
+                )
+            };
+            let id = self.add(class, &inputs);
+            Self::link(&id, 0)
         };
         while self.random.chance(30) {
             let id = match self.random.below(4) {
