@@ -147,7 +147,11 @@ impl Home {
         let out = out.canonicalize().map_err(WriteError::io("open", out))?;
         let lock = Lock::take(&out, &out.join(BOOKKEEPING_DIR).join(LOCK_FILE))?;
         next::recover(&*fs, &out)?;
-        Ok(Self { out, fs, _lock: Some(lock) })
+        Ok(Self {
+            out,
+            fs,
+            _lock: Some(lock),
+        })
     }
 }
 
@@ -197,8 +201,16 @@ impl Dataset {
         let out = out.canonicalize().map_err(WriteError::io("open", out))?;
         let parts = read_parts(&out)?;
         let ledger = Ledger::load(&out, &parts)?;
-        let home = Home { out, fs: Arc::new(RealFs), _lock: None };
-        Ok(Self { shared: Arc::new(Shared { home, spec, schema }), parts, ledger })
+        let home = Home {
+            out,
+            fs: Arc::new(RealFs),
+            _lock: None,
+        };
+        Ok(Self {
+            shared: Arc::new(Shared { home, spec, schema }),
+            parts,
+            ledger,
+        })
     }
 
     /// The folder, absolute and without links.

@@ -6,7 +6,7 @@
 
 use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor};
 
-use super::limits::{DecodeOptions, JpegScale, pixel_buffer};
+use super::limits::{DecodeOptions, JpegScale, pixel_buffer, without_stop};
 use super::png::spread;
 use super::sniff::ImageFormat;
 use crate::record::{ErrorKind, Failure, Picture};
@@ -162,5 +162,5 @@ fn failure(bytes: &[u8], error: &turbojpeg::Error) -> Failure {
             format!("the jpeg ends early ({message}); get the whole file again"),
         );
     }
-    Failure::new(ErrorKind::Corrupt, format!("the jpeg cannot be decoded: {message}"))
+    Failure::new(ErrorKind::Corrupt, format!("the jpeg cannot be decoded: {}", without_stop(&message)))
 }

@@ -47,6 +47,11 @@ pub enum JpegScale {
     },
 }
 
+/// What a decoder says, as the middle of a sentence of ours.
+pub(super) fn without_stop(said: &dyn std::fmt::Display) -> String {
+    said.to_string().trim_end_matches('.').to_owned()
+}
+
 impl DecodeOptions {
     /// Whether a picture of this size, at `bytes_per_pixel` for result and decoder together, is
     /// within the limits.

@@ -8,7 +8,7 @@ use std::io::{Cursor, ErrorKind as IoErrorKind};
 
 use png::{ColorType, DecodingError, Transformations};
 
-use super::limits::{DecodeOptions, pixel_buffer};
+use super::limits::{DecodeOptions, pixel_buffer, without_stop};
 use super::sniff::ImageFormat;
 use crate::record::{ErrorKind, Failure, Picture};
 
@@ -90,7 +90,7 @@ fn failure(bytes: &[u8], error: DecodingError) -> Failure {
         ),
         // The crate reports some ends of file as errors of format.
         _ if !has_end_chunk(bytes) => truncated(),
-        other => Failure::new(ErrorKind::Corrupt, format!("the png cannot be decoded: {other}")),
+        other => Failure::new(ErrorKind::Corrupt, format!("the png cannot be decoded: {}", without_stop(&other))),
     }
 }
 

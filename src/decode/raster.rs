@@ -6,7 +6,7 @@ use std::io::{Cursor, ErrorKind as IoErrorKind};
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, tiff::TiffDecoder};
 use image::{ColorType, ImageDecoder, ImageError, Limits};
 
-use super::limits::{DecodeOptions, pixel_buffer};
+use super::limits::{DecodeOptions, pixel_buffer, without_stop};
 use super::png::spread;
 use super::scratch;
 use super::sniff::ImageFormat;
@@ -112,7 +112,7 @@ fn failure(format: ImageFormat, error: &ImageError) -> Failure {
             ErrorKind::UnsupportedFormat,
             format!("this kind of {name} is not decoded by this build ({error}); convert it to png"),
         ),
-        other => Failure::new(ErrorKind::Corrupt, format!("the {name} cannot be decoded: {other}")),
+        other => Failure::new(ErrorKind::Corrupt, format!("the {name} cannot be decoded: {}", without_stop(&other))),
     }
 }
 

@@ -22,6 +22,10 @@ const MAX_CONTENT_BYTES: u64 = 256 << 10;
 /// Claims and assertions of one store together, in bytes, after decompression.
 const MAX_TOTAL_BYTES: usize = 4 << 20;
 
+/// What setting up a decompression counts for, in bytes of content: a file of tiny compressed boxes
+/// must cost no more than one of large ones.
+const DECOMPRESSION_COST_BYTES: usize = 64 << 10;
+
 const SLOT: &str = "c2pa";
 
 /// Reads the JUMBF boxes between `start` and `end`.
@@ -33,14 +37,17 @@ pub(super) fn read(bytes: &mut dyn Bytes, start: u64, end: u64, collector: &mut 
     let mut walk = Walk {
         boxes: 0,
         content_bytes: 0,
+        // A file may hold any number of stores: all of them draw on its budget.
+        most_content_bytes: MAX_TOTAL_BYTES.min(collector.text_budget()),
         found: Vec::new(),
     };
     walk.boxes(bytes, start, end.min(there), "", 0);
     if walk.boxes > MAX_BOXES {
         collector.note(format!("c2pa: more than {MAX_BOXES} boxes; the others are left out"));
     }
-    if walk.content_bytes > MAX_TOTAL_BYTES {
-        collector.note("c2pa: the claims are over the limit; the rest of them is left out");
+    collector.charge(walk.content_bytes);
+    if walk.content_bytes > walk.most_content_bytes {
+        collector.note_once("c2pa: the claims are over the limit; the rest of them is left out");
     }
     if walk.boxes == 0 {
         collector.note("c2pa: no boxes");
@@ -53,6 +60,7 @@ pub(super) fn read(bytes: &mut dyn Bytes, start: u64, end: u64, collector: &mut 
 struct Walk {
     boxes: usize,
     content_bytes: usize,
+    most_content_bytes: usize,
     /// Keys and texts, each pair once.
     found: Vec<(&'static str, String)>,
 }
@@ -83,7 +91,7 @@ impl Walk {
 
     fn content(&mut self, kind: [u8; 4], content: &[u8], label: &str, depth: usize) {
         self.content_bytes += content.len();
-        if self.content_bytes > MAX_TOTAL_BYTES {
+        if self.content_bytes > self.most_content_bytes {
             return;
         }
         match &kind {
@@ -93,20 +101,21 @@ impl Walk {
                     self.assertion(&value, label);
                 }
             }
-            // A compressed box: its type, then brotli.
-            _ => {
-                let Some((inner, packed)) = content.split_first_chunk::<4>() else {
-                    return;
-                };
-                let unpacked = inflate::brotli(packed, MAX_CONTENT_BYTES as usize).bytes;
-                self.content_bytes += unpacked.len();
-                if inner == b"jumb" {
-                    let length = unpacked.len() as u64;
-                    self.boxes(&mut unpacked.as_slice(), 0, length, label, depth + 1);
-                } else if inner != b"brob" {
-                    self.content(*inner, &unpacked, label, depth);
-                }
-            }
+            _ => self.compressed(content, label, depth),
+        }
+    }
+
+    /// A compressed box: the type of what is inside, then brotli.
+    fn compressed(&mut self, content: &[u8], label: &str, depth: usize) {
+        let Some((inner, packed)) = content.split_first_chunk::<4>() else {
+            return;
+        };
+        let unpacked = inflate::brotli(packed, MAX_CONTENT_BYTES as usize).bytes;
+        self.content_bytes += unpacked.len() + DECOMPRESSION_COST_BYTES;
+        match inner {
+            b"jumb" => self.boxes(&mut unpacked.as_slice(), 0, unpacked.len() as u64, label, depth + 1),
+            b"cbor" | b"json" => self.content(*inner, &unpacked, label, depth),
+            _ => {}
         }
     }
 

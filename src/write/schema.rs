@@ -35,7 +35,7 @@ pub enum Layout {
     Repeating,
     /// Values hardly repeat: no dictionary.
     Distinct,
-    /// Embedding: no dictionary, no statistics, `BYTE_STREAM_SPLIT`.
+    /// Embedding: no dictionary, no statistics; `BYTE_STREAM_SPLIT` where readers know it.
     Embedding,
 }
 

@@ -8,6 +8,10 @@ use crate::metadata::budget::shown;
 /// 8 GiB of pixels.
 const MAX_CHUNKS: usize = 1 << 20;
 
+/// What setting up an inflater counts for, in bytes of text: a million empty chunks must cost no
+/// more than one large one.
+const INFLATE_COST_BYTES: usize = 1 << 10;
+
 /// The keyword under which PNG carries XMP.
 const XMP_KEYWORD: &str = "XML:com.adobe.xmp";
 
@@ -187,6 +191,11 @@ fn international(body: &[u8], is_cut: bool, collector: &mut Collector) {
 }
 
 fn inflate_and_keep(slot: &str, key: String, packed: &[u8], collector: &mut Collector) {
+    collector.charge(INFLATE_COST_BYTES);
+    if collector.text_budget() == 0 {
+        collector.note_once("png: the texts are over the limit of a file; the others are left out");
+        return;
+    }
     let inflated = inflate::zlib(packed, collector.text_budget());
     if let Some(complaint) = inflated.ending.complaint() {
         collector.note(format!("{slot} {}: {complaint}", shown(&key)));

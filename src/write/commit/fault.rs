@@ -33,6 +33,12 @@ pub(crate) enum Remains {
     Synced,
     /// All names, but only synced bytes behind them.
     NamesAndSyncedBytes,
+    /// Of the base folder what was synced; below it all names, with synced bytes behind them.
+    InnerNamesAndSyncedBytes,
+}
+
+impl Remains {
+    pub(crate) const ALL: [Self; 3] = [Self::Synced, Self::NamesAndSyncedBytes, Self::InnerNamesAndSyncedBytes];
 }
 
 /// The real file system without syncing, for tests that nothing interrupts.
@@ -372,15 +378,16 @@ impl Disk {
     }
 
     fn write_to(&self, node: usize, remains: Remains, target: &Path) {
+        let is_base = node == ROOT;
         let node = &self.nodes[node];
         if !node.is_dir {
             return fs::write(target, &node.synced_bytes).unwrap();
         }
         fs::create_dir_all(target).unwrap();
-        let names = if remains == Remains::Synced {
-            &node.synced_names
-        } else {
-            &node.live_names
+        let names = match remains {
+            Remains::Synced => &node.synced_names,
+            Remains::InnerNamesAndSyncedBytes if is_base => &node.synced_names,
+            Remains::NamesAndSyncedBytes | Remains::InnerNamesAndSyncedBytes => &node.live_names,
         };
         for (name, child) in names {
             self.write_to(*child, remains, &target.join(name));

@@ -41,7 +41,7 @@ impl Scenario {
             Action::Run => drop(run(out, "photos", &self.after, self.plan_after, fs)?),
             Action::Compact => {
                 let options = WriteOptions {
-                    part_rows: 100,
+                    part_rows: 8,
                     ..self.plan_after.spec().options
                 };
                 compact(out, &options, fs)?;
@@ -113,6 +113,16 @@ impl Scenario {
         self.act(&base.join("labels"), Arc::new(fs.clone())).unwrap();
         assert_eq!(read(&base.join("labels")), self.after.rows(self.plan_after));
         assert_tidy(&base.join("labels"));
+        // What a run says that it committed outlives a power loss.
+        for remains in Remains::ALL {
+            let left = folder.path().join(format!("{remains:?}"));
+            fs.leave(remains, &left);
+            assert_eq!(
+                read(&left.join("labels")),
+                self.after.rows(self.plan_after),
+                "{remains:?}"
+            );
+        }
         fs.calls()
     }
 
@@ -130,7 +140,7 @@ impl Scenario {
         let left: Vec<PathBuf> = match fault {
             Fault::Error => vec![base],
             Fault::Stop => {
-                let after_power_loss = [Remains::Synced, Remains::NamesAndSyncedBytes].map(|remains| {
+                let after_power_loss = Remains::ALL.map(|remains| {
                     let target = folder.path().join(format!("{remains:?}"));
                     fs.leave(remains, &target);
                     target
@@ -282,6 +292,8 @@ fn adding_a_model_by_journal_survives_every_fault() {
 fn compacting_survives_every_fault() {
     let calls = Scenario {
         action: Action::Compact,
+        before: World::numbered(9),
+        after: World::numbered(9),
         ..scenario()
     }
     .survive();
@@ -292,6 +304,8 @@ fn compacting_survives_every_fault() {
 fn compacting_by_journal_survives_every_fault() {
     let calls = Scenario {
         action: Action::Compact,
+        before: World::numbered(9),
+        after: World::numbered(9),
         exchange: Exchange::Missing,
         ..scenario()
     }

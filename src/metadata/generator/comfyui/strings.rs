@@ -9,6 +9,9 @@ const MAX_DEPTH: usize = 64;
 /// Longest text in bytes that text nodes may build; a prompt is some thousand.
 const MAX_TEXT: usize = 1 << 20;
 
+/// What following one link to a text node costs, as if so many bytes were copied.
+const LINK_COST_BYTES: usize = 4096;
+
 /// How a text was come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Certainty {
@@ -100,7 +103,8 @@ fn resolve(graph: &Graph<'_>, input: &Input<'_>, depth: usize) -> Option<Text> {
 }
 
 fn resolve_link(graph: &Graph<'_>, link: Link, depth: usize) -> Option<Text> {
-    if depth > MAX_DEPTH || !graph.step() {
+    // Dear, because nodes that join texts can ask for the same ones again and again.
+    if depth > MAX_DEPTH || !graph.spend(LINK_COST_BYTES) {
         return None;
     }
     let node = graph.source(link);
