@@ -300,7 +300,7 @@ class Art:
 
 
 SLANG = {"143", "ily", "bae", "xoxo", "omg", "whatever", "feels", "you", "not", "no", "30", "up", "good", "hold", "bff"}
-STOP_WORDS = {"with", "of", "and", "on", "in", "the", "a", "no", "or", "to", "at", "from", "without", "s", "not", "over"}
+STOP_WORDS = {"with", "of", "and", "on", "in", "the", "a", "no", "or", "to", "at", "from", "without", "not", "over"}
 
 
 def tag_words(concept: Concept) -> set[str]:
@@ -839,8 +839,8 @@ def store_weights_as_half(model: onnx.ModelProto) -> None:
         values = numpy_helper.to_array(weight)
         if values.dtype == np.float32 and values.size > 512:
             kept.append(numpy_helper.from_array(values.astype(np.float16), f"{weight.name}.half"))
-            cast = helper.make_node("Cast", [f"{weight.name}.half"], [weight.name], f"{weight.name}.cast", to=TensorProto.FLOAT)
-            casts.append(cast)
+            names = {"inputs": [f"{weight.name}.half"], "outputs": [weight.name], "name": f"{weight.name}.cast"}
+            casts.append(helper.make_node("Cast", to=TensorProto.FLOAT, **names))
         else:
             kept.append(weight)
     nodes = [*casts, *model.graph.node]
@@ -884,7 +884,8 @@ def export(models: DemoModels, table: TagTable, tokenizer: Tokenizer, out: Path,
     text = round_to_half(copy.deepcopy(models.text).eval())
     clip, tagger = out / "demo-clip", out / "demo-tagger"
     pictures = torch.randn(16, 3, IMAGE_PIXELS, IMAGE_PIXELS)
-    export_graph(ClipImageGraph(tower).eval(), pictures, ("pixel_values", "image_embeds"), ["batch"], clip / "image.onnx")
+    image = ClipImageGraph(tower).eval()
+    export_graph(image, pictures, ("pixel_values", "image_embeds"), ["batch"], clip / "image.onnx")
     prompts = [template.format(name=name) for name in ("lion", "red apple", "a b", "x") for template in NAME_TEMPLATES]
     ids = torch.from_numpy(token_ids(tokenizer, prompts))
     export_graph(text, ids, ("input_ids", "text_embeds"), ["batch", "length"], clip / "text.onnx")

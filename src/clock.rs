@@ -1,5 +1,6 @@
 //! Where the time goes: nanoseconds a stage, added up over threads without locks.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,42 @@ pub struct StageClock {
     pub waiting_for_rows: Stopwatch,
     /// Images that took the labels of an equal file instead of running the models.
     pub copied: AtomicU64,
+    /// The images that took longest.
+    pub slowest: Slowest,
+}
+
+/// Images that a summary names as the slowest.
+const SLOWEST_KEPT: usize = 10;
+
+/// The images that took longest to read and decode, slowest first.
+#[derive(Debug, Default)]
+pub struct Slowest {
+    images: Mutex<Vec<(String, f64)>>,
+    /// Nanoseconds that an image must have taken to be among them, to ask without the lock.
+    least: AtomicU64,
+}
+
+impl Slowest {
+    /// Notes an image that was begun at `started`.
+    pub fn add(&self, path: &str, started: Instant) {
+        let took = started.elapsed();
+        if (took.as_nanos() as u64) < self.least.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(mut images) = self.images.lock() else { return };
+        let secs = took.as_secs_f64();
+        let place = images.partition_point(|(_, other)| *other >= secs);
+        images.insert(place, (path.to_owned(), secs));
+        images.truncate(SLOWEST_KEPT);
+        if let (SLOWEST_KEPT, Some((_, last))) = (images.len(), images.last()) {
+            self.least.store((last * 1e9) as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Path in the root and seconds.
+    pub fn images(&self) -> Vec<(String, f64)> {
+        self.images.lock().map(|images| images.clone()).unwrap_or_default()
+    }
 }
 
 impl StageClock {
@@ -60,5 +97,21 @@ impl StageClock {
         }
         let share = |part: Duration| (100.0 * part.as_secs_f64() / total.as_secs_f64()).round();
         format!("pictures {}% model {}% write {}%", share(waiting), share(model), share(write))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_images_are_kept_slowest_first() {
+        let slowest = Slowest::default();
+        let now = Instant::now();
+        for secs in [3, 14, 1, 5, 9, 2, 6, 8, 7, 12, 11, 4] {
+            slowest.add(&secs.to_string(), now.checked_sub(Duration::from_secs(secs)).unwrap());
+        }
+        let names: Vec<String> = slowest.images().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(names, ["14", "12", "11", "9", "8", "7", "6", "5", "4", "3"]);
     }
 }

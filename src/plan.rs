@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(parse_failed_limit("5%").expect("share"), Some(FailedLimit::Share(0.05)));
         assert_eq!(parse_failed_limit("12").expect("count"), Some(FailedLimit::Count(12)));
         assert!(parse_failed_limit("many").is_err() && parse_failed_limit("120%").is_err());
-        assert_eq!(parse_duration("1h30m").expect("time"), Some(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("1h30m").expect("time"), Some(Duration::from_mins(90)));
         assert!(parse_duration("5").is_err() && parse_duration("m").is_err());
         assert!(FailedLimit::Share(0.5).is_exceeded(6, 10) && !FailedLimit::Count(6).is_exceeded(6, 10));
         assert!(parse_retry(Some(&Some("trunctaed".into()))).expect_err("kind").to_string().contains("truncated"));

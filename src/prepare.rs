@@ -55,7 +55,8 @@ pub enum StealthSearch {
 
 /// Takes one image through read, metadata, decode and resize. A panic on the way is a failed row.
 pub fn prepare_image(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> DecodedImage {
-    catch_unwind(AssertUnwindSafe(|| prepare(item, options, clock))).unwrap_or_else(|panic| {
+    let started = Instant::now();
+    let prepared = catch_unwind(AssertUnwindSafe(|| prepare(item, options, clock))).unwrap_or_else(|panic| {
         let message = panic
             .downcast_ref::<String>()
             .cloned()
@@ -64,7 +65,9 @@ pub fn prepare_image(item: &WorkItem, options: &PrepareOptions, clock: &StageClo
         let mut record = empty_record(item);
         record.failure = Some(Failure::new(ErrorKind::Panic, message));
         DecodedImage { record, twin: None, squares: Vec::new() }
-    })
+    });
+    clock.slowest.add(&item.image.id.path, started);
+    prepared
 }
 
 fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> DecodedImage {
@@ -103,7 +106,10 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
         match decode::decode_guarded(&bytes, orientation, &options.decode) {
             Ok(picture) => {
                 if wants_stealth {
-                    read_stealth(&bytes, orientation, picture.clone(), options, &mut raw, &mut record);
+                    read_stealth(&bytes, orientation, &picture, options, &mut raw, &mut record);
+                }
+                if record.recovered.generator.as_deref() == Some("novelai") && orientation == 1 {
+                    record.recovered.signature_valid = metadata::novelai_signature::check_entries(&picture, &raw);
                 }
                 if needs_pixels {
                     squares = decode::resize(&picture, &options.geometries);
@@ -169,6 +175,9 @@ fn read_image(
         return Err(Failure::new(ErrorKind::ChangedWhileRead, message));
     }
     if raw.facts.format.is_none() {
+        if let Some(note) = raw.notes.iter().find(|note| note.starts_with("reading failed")) {
+            return Err(Failure::new(ErrorKind::Unreadable, note.clone()));
+        }
         record.facts = raw.facts;
         let head = bytes.as_deref().map(|bytes| &bytes[..bytes.len().min(64)]);
         return Err(not_an_image(item, head));
@@ -218,14 +227,20 @@ fn searches_stealth(options: &PrepareOptions, raw: &RawMetadata, status: Metadat
 fn read_stealth(
     bytes: &[u8],
     orientation: u8,
-    picture: Picture,
+    picture: &Picture,
     options: &PrepareOptions,
     raw: &mut RawMetadata,
     record: &mut ImageRecord,
 ) {
-    let stored = if orientation == 1 { Ok(picture) } else { decode::decode_guarded(bytes, 1, &options.decode) };
-    let Ok(stored) = stored else { return };
-    if let Some(found) = metadata::stealth::read(&stored, &options.read) {
+    let turned_back;
+    let stored = if orientation == 1 {
+        picture
+    } else {
+        let Ok(stored) = decode::decode_guarded(bytes, 1, &options.decode) else { return };
+        turned_back = stored;
+        &turned_back
+    };
+    if let Some(found) = metadata::stealth::read(stored, &options.read) {
         join(raw, found);
         record.recovered = metadata::interpret::interpret(raw);
     }

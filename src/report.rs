@@ -13,9 +13,6 @@ use crate::progress::{human_bytes, human_duration};
 use crate::record::{GroupSet, ImageRecord, MetadataStatus};
 use crate::write::{Changes, WriteReport};
 
-/// Slowest images that a summary names.
-const SLOWEST_KEPT: usize = 10;
-
 /// Everything a summary tells.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct RunReport {
@@ -182,18 +179,9 @@ impl RunReport {
         );
     }
 
-    /// Remembers how long an image took, keeping the slowest.
-    pub fn time_image(&mut self, path: &str, secs: f64) {
-        if self.slowest.len() == SLOWEST_KEPT && self.slowest.last().is_some_and(|(_, least)| secs <= *least) {
-            return;
-        }
-        self.slowest.push((path.to_owned(), secs));
-        self.slowest.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        self.slowest.truncate(SLOWEST_KEPT);
-    }
-
     /// Takes over the stages' times.
     pub fn take_clock(&mut self, clock: &StageClock) {
+        self.slowest = clock.slowest.images();
         self.copied = clock.copied.load(std::sync::atomic::Ordering::Relaxed);
         for (stage, watch) in clock.stages() {
             self.stage_secs.insert(stage, watch.total().as_secs_f64());

@@ -8,13 +8,20 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, VerifyingKey};
 
-use crate::record::Picture;
+use crate::record::{Picture, RawMetadata};
 
 /// NovelAI's verifying key in base64, as published.
 const VERIFYING_KEY: &str = "Y2JcQAOhLwzwSDUJPNgL04nS0Tbqm7cSRc4xk0vRMic=";
 
 /// The field that holds the signature.
 const SIGNATURE_FIELD: &str = "signed_hash";
+
+/// Looks for NovelAI's signed settings among the entries of `raw` and checks them against the
+/// stored pixels. None where there is no signature.
+pub fn check_entries(picture: &Picture, raw: &RawMetadata) -> Option<bool> {
+    let signed = raw.entries.iter().filter(|entry| entry.text.contains(SIGNATURE_FIELD));
+    signed.into_iter().find_map(|entry| novelai_signature_valid(picture, &entry.text))
+}
 
 /// Checks the signature in `comment_json` (the text of `Comment`) over the pixels as stored,
 /// before any orientation. `None` where there is no signature, or none that can be checked.
