@@ -75,7 +75,13 @@ pub struct RunArgs {
     #[arg(long, short, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Configuration file (TOML); configs/example.toml shows every key
-    #[arg(long, short, value_name = "FILE", env = "LABELMILL_CONFIG", conflicts_with = "preset")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        env = "LABELMILL_CONFIG",
+        conflicts_with = "preset"
+    )]
     pub config: Option<PathBuf>,
     /// A configuration that comes with the program
     #[arg(long, short, value_name = "NAME", env = "LABELMILL_PRESET")]

@@ -96,7 +96,12 @@ impl StageClock {
             return String::new();
         }
         let share = |part: Duration| (100.0 * part.as_secs_f64() / total.as_secs_f64()).round();
-        format!("pictures {}% model {}% write {}%", share(waiting), share(model), share(write))
+        format!(
+            "pictures {}% model {}% write {}%",
+            share(waiting),
+            share(model),
+            share(write)
+        )
     }
 }
 

@@ -16,7 +16,9 @@ pub use run::{plan, run};
 
 /// The exit status of an error that ended a command.
 pub fn status_of(error: &anyhow::Error) -> ExitStatus {
-    let locked = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(OpenError::Locked { .. })));
+    let locked = error
+        .chain()
+        .any(|cause| matches!(cause.downcast_ref(), Some(OpenError::Locked { .. })));
     if locked { ExitStatus::Locked } else { ExitStatus::Failed }
 }
 
@@ -24,7 +26,11 @@ pub fn status_of(error: &anyhow::Error) -> ExitStatus {
 pub fn verify(args: &DatasetArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let report = write::verify(&args.out)?;
     writeln!(out, "{report}")?;
-    Ok(if report.problems.is_empty() { ExitStatus::Done } else { ExitStatus::Failed })
+    Ok(if report.problems.is_empty() {
+        ExitStatus::Done
+    } else {
+        ExitStatus::Failed
+    })
 }
 
 /// `labelmill compact OUT`

@@ -66,7 +66,13 @@ pub struct MetadataConfig {
 
 impl Default for MetadataConfig {
     fn default() -> Self {
-        Self { stealth: Stealth::Auto, sidecars: true, keep_raw: true, gps: false, hash: true }
+        Self {
+            stealth: Stealth::Auto,
+            sidecars: true,
+            keep_raw: true,
+            gps: false,
+            hash: true,
+        }
     }
 }
 
@@ -96,7 +102,12 @@ pub enum JpegScaleConfig {
 
 impl Default for DecodeConfig {
     fn default() -> Self {
-        Self { max_megapixels: 250, max_file_mib: 1024, exif_orientation: true, jpeg_scale: JpegScaleConfig::Exact }
+        Self {
+            max_megapixels: 250,
+            max_file_mib: 1024,
+            exif_orientation: true,
+            jpeg_scale: JpegScaleConfig::Exact,
+        }
     }
 }
 
@@ -146,7 +157,13 @@ pub struct OutputConfig {
 
 impl Default for OutputConfig {
     fn default() -> Self {
-        Self { embedding: EmbeddingType::F16, part_rows: 20_000, part_mib: 256, part_secs: 300, max_gone: 0.2 }
+        Self {
+            embedding: EmbeddingType::F16,
+            part_rows: 20_000,
+            part_mib: 256,
+            part_secs: 300,
+            max_gone: 0.2,
+        }
     }
 }
 
@@ -163,9 +180,21 @@ pub struct ModelConfig {
 
 /// The presets that come with the program: name, what it is for, TOML.
 pub const PRESETS: [(&str, &str, &str); 3] = [
-    ("metadata", "prompts and settings that images carry; no model", include_str!("../configs/metadata.toml")),
-    ("demo", "embedded demo models, for trying out; nothing to download", include_str!("../configs/demo.toml")),
-    ("nightly", "metadata every night from cron, with limits", include_str!("../configs/nightly.toml")),
+    (
+        "metadata",
+        "prompts and settings that images carry; no model",
+        include_str!("../configs/metadata.toml"),
+    ),
+    (
+        "demo",
+        "embedded demo models, for trying out; nothing to download",
+        include_str!("../configs/demo.toml"),
+    ),
+    (
+        "nightly",
+        "metadata every night from cron, with limits",
+        include_str!("../configs/nightly.toml"),
+    ),
 ];
 
 impl Config {
@@ -186,8 +215,13 @@ impl Config {
     pub fn preset(name: &str) -> anyhow::Result<Self> {
         let Some((_, _, text)) = PRESETS.iter().find(|(preset, ..)| *preset == name) else {
             let names: Vec<&str> = PRESETS.iter().map(|(preset, ..)| *preset).collect();
-            let hint = nearest(name, names.iter().copied()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-            return Err(UsageError::error(format!("no preset `{name}`{hint} (presets: {})", names.join(", "))));
+            let hint = nearest(name, names.iter().copied())
+                .map(|n| format!("; did you mean `{n}`?"))
+                .unwrap_or_default();
+            return Err(UsageError::error(format!(
+                "no preset `{name}`{hint} (presets: {})",
+                names.join(", ")
+            )));
         };
         Self::parse(text, &format!("preset {name}"))
     }
@@ -195,14 +229,16 @@ impl Config {
 
 /// A parse error with line, and for an unknown key the nearest known name.
 fn describe_parse_error(error: &toml::de::Error, text: &str, origin: &str) -> String {
-    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let line = error
+        .span()
+        .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
     let place = line.map_or_else(|| origin.to_owned(), |line| format!("{origin}:{line}"));
     let message = error.message();
     let mut quoted = message.split('`').skip(1).step_by(2);
     let hint = match (message.starts_with("unknown field"), quoted.next()) {
-        (true, Some(unknown)) => {
-            nearest(unknown, quoted).map(|known| format!("; did you mean `{known}`?")).unwrap_or_default()
-        }
+        (true, Some(unknown)) => nearest(unknown, quoted)
+            .map(|known| format!("; did you mean `{known}`?"))
+            .unwrap_or_default(),
         _ => String::new(),
     };
     format!("{place}: {message}{hint}")
@@ -224,8 +260,13 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_refused_with_the_nearest_name() {
-        let error = Config::parse("[run]\nbtach = 3\n", "x.toml").expect_err("unknown key").to_string();
-        assert!(error.contains("x.toml:2") && error.contains("did you mean `batch`?"), "{error}");
+        let error = Config::parse("[run]\nbtach = 3\n", "x.toml")
+            .expect_err("unknown key")
+            .to_string();
+        assert!(
+            error.contains("x.toml:2") && error.contains("did you mean `batch`?"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -242,10 +283,17 @@ mod tests {
         let text = include_str!("../configs/example.toml");
         assert_eq!(Config::parse(text, "example").expect("example"), Config::default());
         let example: toml::Table = toml::from_str(text).expect("example");
-        let default: toml::Table = toml::from_str(&toml::to_string(&Config::default()).expect("writes")).expect("reads");
-        assert_eq!(example, default, "configs/example.toml must show every key at its default");
+        let default: toml::Table =
+            toml::from_str(&toml::to_string(&Config::default()).expect("writes")).expect("reads");
+        assert_eq!(
+            example, default,
+            "configs/example.toml must show every key at its default"
+        );
         // The commented tables parse too, with every key of theirs.
-        let uncommented: String = text.lines().map(|line| format!("{}\n", line.strip_prefix("#: ").unwrap_or(line))).collect();
+        let uncommented: String = text
+            .lines()
+            .map(|line| format!("{}\n", line.strip_prefix("#: ").unwrap_or(line)))
+            .collect();
         let full = Config::parse(&uncommented, "example, uncommented").expect("uncommented example");
         assert!(!full.model.is_empty() && !full.classify.is_empty());
     }

@@ -10,7 +10,10 @@ use crate::model::{Device, ModelError, ModelStore, OnnxRuntime, Runtime};
 /// Tells which ONNX Runtime, devices and models are found. Ends with `failed` only where a device
 /// was asked for by name and cannot be had; metadata runs need none of this.
 pub fn doctor(args: &DoctorArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
-    let device: Device = args.device.parse().map_err(|error| UsageError::error(format!("--device: {error}")))?;
+    let device: Device = args
+        .device
+        .parse()
+        .map_err(|error| UsageError::error(format!("--device: {error}")))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     writeln!(out, "labelmill {}, {cores} cores", env!("CARGO_PKG_VERSION"))?;
     let status = match OnnxRuntime::load(&Search::from_environment(args.onnxruntime.clone())) {
@@ -18,7 +21,11 @@ pub fn doctor(args: &DoctorArgs, out: &mut dyn Write) -> anyhow::Result<ExitStat
         Err(error) => {
             writeln!(out, "\nno ONNX Runtime: metadata runs work, models do not")?;
             writeln!(out, "{error}")?;
-            if device == Device::Auto { ExitStatus::Done } else { ExitStatus::Failed }
+            if device == Device::Auto {
+                ExitStatus::Done
+            } else {
+                ExitStatus::Failed
+            }
         }
     };
     writeln!(out, "\nmodels (labelmill models list)")?;
@@ -32,7 +39,12 @@ pub fn doctor(args: &DoctorArgs, out: &mut dyn Write) -> anyhow::Result<ExitStat
 }
 
 fn describe_runtime(runtime: &'static OnnxRuntime, device: Device, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
-    writeln!(out, "\nONNX Runtime {} at {}", runtime.version(), runtime.path().display())?;
+    writeln!(
+        out,
+        "\nONNX Runtime {} at {}",
+        runtime.version(),
+        runtime.path().display()
+    )?;
     writeln!(out, "{}", runtime.report())?;
     writeln!(out, "built for {}", runtime.built_for().join(", "))?;
     match runtime.choose(device) {
@@ -57,6 +69,15 @@ pub fn model_state(model: &crate::model::Model) -> String {
         None => "embedded".to_owned(),
     };
     let missing = model.missing_files();
-    let here = if missing.is_empty() { String::new() } else { format!("; lacks {}", missing.join(", ")) };
-    format!("{}: {demo}{} [{}] ({place}{here})", manifest.kind.as_str(), manifest.description, manifest.licence)
+    let here = if missing.is_empty() {
+        String::new()
+    } else {
+        format!("; lacks {}", missing.join(", "))
+    };
+    format!(
+        "{}: {demo}{} [{}] ({place}{here})",
+        manifest.kind.as_str(),
+        manifest.description,
+        manifest.licence
+    )
 }

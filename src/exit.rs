@@ -24,10 +24,16 @@ pub enum ExitStatus {
 impl ExitStatus {
     /// Every status with its number and meaning, in the order of the README's table.
     pub const TABLE: [(Self, &'static str); 7] = [
-        (Self::Done, "done, also with failed rows, or ended by --max-duration or --max-images"),
+        (
+            Self::Done,
+            "done, also with failed rows, or ended by --max-duration or --max-images",
+        ),
         (Self::Failed, "failed"),
         (Self::Usage, "wrong command line or configuration"),
-        (Self::TooManyFailed, "done, but more inputs failed than max_failed allows"),
+        (
+            Self::TooManyFailed,
+            "done, but more inputs failed than max_failed allows",
+        ),
         (Self::Locked, "another run holds the lock of the dataset"),
         (Self::Interrupted, "interrupted (SIGINT), finished work committed"),
         (Self::Terminated, "terminated (SIGTERM), finished work committed"),

@@ -57,19 +57,29 @@ pub fn inspect(args: &InspectArgs, out: &mut dyn Write) -> anyhow::Result<()> {
         hash: false,
         twins: None,
     };
-    let mut writer = Writer { args, out, is_first: true };
+    let mut writer = Writer {
+        args,
+        out,
+        is_first: true,
+    };
     writer.header()?;
     for (root, typed) in roots.iter().zip(&args.paths) {
         // Each argument is a source of its own: the same file may be named twice.
         let source = FolderSource::new(vec![root.clone()], FolderOptions::default())?;
         let items: Vec<WorkItem> = source
             .walk()
-            .map(|image| WorkItem { image, destination: Destination::Append, groups: GroupSet::METADATA })
+            .map(|image| WorkItem {
+                image,
+                destination: Destination::Append,
+                groups: GroupSet::METADATA,
+            })
             .collect();
         for chunk in items.chunks(CHUNK_IMAGES) {
             let clock = StageClock::default();
-            let looked_at: Vec<DecodedImage> =
-                chunk.par_iter().map(|item| prepare_image(item, &options, &clock)).collect();
+            let looked_at: Vec<DecodedImage> = chunk
+                .par_iter()
+                .map(|item| prepare_image(item, &options, &clock))
+                .collect();
             for image in looked_at {
                 let uri = shown_path(typed, root, &image.record.id.path);
                 writer.image(&uri, &image.record)?;
@@ -84,12 +94,20 @@ fn parse_root(path: &Path) -> anyhow::Result<Root> {
     let name = crate::source::path_text(path);
     if absolute.is_file() {
         let folder = absolute.parent().map(Path::to_path_buf).unwrap_or_default();
-        return Ok(Root { name: name.into(), folder, single_file: Some(absolute) });
+        return Ok(Root {
+            name: name.into(),
+            folder,
+            single_file: Some(absolute),
+        });
     }
     if !absolute.is_dir() {
         return Err(UsageError::error(format!("{}: no such file or folder", path.display())));
     }
-    Ok(Root { name: name.into(), folder: absolute, single_file: None })
+    Ok(Root {
+        name: name.into(),
+        folder: absolute,
+        single_file: None,
+    })
 }
 
 /// The path as it was typed.
@@ -97,7 +115,10 @@ fn shown_path(typed: &Path, root: &Root, path_in_root: &str) -> String {
     if root.single_file.is_some() {
         return crate::source::path_text(typed);
     }
-    format!("{}/{path_in_root}", crate::source::path_text(typed).trim_end_matches('/'))
+    format!(
+        "{}/{path_in_root}",
+        crate::source::path_text(typed).trim_end_matches('/')
+    )
 }
 
 struct Writer<'a> {
@@ -132,7 +153,9 @@ impl Writer<'_> {
             let fields = flat(uri, record);
             let Some(value) = fields.get(name.as_str()) else {
                 let known = crate::config::nearest(name, fields.keys().map(String::as_str));
-                let hint = known.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
+                let hint = known
+                    .map(|known| format!("; did you mean {known}?"))
+                    .unwrap_or_default();
                 return Err(UsageError::error(format!("--field {name}: no such field{hint}")));
             };
             writeln!(self.out, "{}", text_of(value))?;
@@ -245,7 +268,10 @@ fn local_time(micros: i64) -> Option<String> {
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| format!("    {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// One image as a person reads it.
@@ -262,12 +288,25 @@ fn to_text(uri: &str, record: &ImageRecord) -> String {
             lines.push(format!("  {name:<10} {}", value.replace('\n', "\n             ")));
         }
     };
-    line("picture", Some(format!("{size}{}", facts.format.unwrap_or("unknown format"))));
+    line(
+        "picture",
+        Some(format!("{size}{}", facts.format.unwrap_or("unknown format"))),
+    );
     line("error", record.failure.as_ref().map(ToString::to_string));
     let origin = [recovered.generator.clone(), recovered.generator_version.clone()];
-    line("generator", Some(origin.into_iter().flatten().collect::<Vec<_>>().join(" ")));
-    let confidence = recovered.confidence.map(|confidence| format!(", {}", confidence.as_str())).unwrap_or_default();
-    let slot = recovered.slot.as_ref().map(|slot| format!(" ({slot}{confidence})")).unwrap_or_default();
+    line(
+        "generator",
+        Some(origin.into_iter().flatten().collect::<Vec<_>>().join(" ")),
+    );
+    let confidence = recovered
+        .confidence
+        .map(|confidence| format!(", {}", confidence.as_str()))
+        .unwrap_or_default();
+    let slot = recovered
+        .slot
+        .as_ref()
+        .map(|slot| format!(" ({slot}{confidence})"))
+        .unwrap_or_default();
     line("metadata", Some(format!("{}{slot}", recovered.status.as_str())));
     line("prompt", recovered.prompt.clone());
     line("negative", recovered.negative_prompt.clone());
@@ -280,7 +319,10 @@ fn to_text(uri: &str, record: &ImageRecord) -> String {
         None => lora.name.clone(),
     });
     line("loras", Some(loras.collect::<Vec<_>>().join(", ")));
-    let extra = recovered.parameters_extra.iter().map(|(key, value)| format!("{key}: {value}"));
+    let extra = recovered
+        .parameters_extra
+        .iter()
+        .map(|(key, value)| format!("{key}: {value}"));
     line("more", Some(extra.collect::<Vec<_>>().join("\n")));
     line("made by AI", recovered.ai_provenance.as_ref().map(provenance_text));
     line("taken", facts.taken_at.and_then(local_time));
@@ -294,9 +336,17 @@ fn to_text(uri: &str, record: &ImageRecord) -> String {
 }
 
 fn provenance_text(provenance: &crate::record::AiProvenance) -> String {
-    let parts = [&provenance.vendor, &provenance.claim_generator, &provenance.digital_source_type];
+    let parts = [
+        &provenance.vendor,
+        &provenance.claim_generator,
+        &provenance.digital_source_type,
+    ];
     let said: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
-    format!("{} ({})", said.join(", "), if provenance.verified { "verified" } else { "unverified" })
+    format!(
+        "{} ({})",
+        said.join(", "),
+        if provenance.verified { "verified" } else { "unverified" }
+    )
 }
 
 fn settings_text(recovered: &Recovered) -> String {
@@ -311,7 +361,10 @@ fn settings_text(recovered: &Recovered) -> String {
     part("CFG", settings.cfg_scale.map(|n| n.to_string()));
     part("guidance", settings.guidance.map(|n| n.to_string()));
     part("seed", settings.seed.map(|n| n.to_string()));
-    part("size", settings.width.zip(settings.height).map(|(w, h)| format!("{w}x{h}")));
+    part(
+        "size",
+        settings.width.zip(settings.height).map(|(w, h)| format!("{w}x{h}")),
+    );
     part("clip skip", settings.clip_skip.map(|n| n.to_string()));
     part("denoising", settings.denoising_strength.map(|n| n.to_string()));
     part("VAE", settings.vae.clone());

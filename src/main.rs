@@ -13,7 +13,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, not errors.
-            let status = if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Done };
+            let status = if error.use_stderr() {
+                ExitStatus::Usage
+            } else {
+                ExitStatus::Done
+            };
             let _ = error.print();
             return status.into();
         }
@@ -56,11 +60,17 @@ fn start_log(messages: &MessageArgs) {
     let level = if messages.quiet { "error" } else { "info" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("LABELMILL_LOG_FILTER")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("{level},ort=warn")));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     match messages.log {
         LogFormat::Json => log.json().init(),
         LogFormat::Text => {
-            log.with_ansi(io::stderr().is_terminal()).without_time().with_target(false).compact().init();
+            log.with_ansi(io::stderr().is_terminal())
+                .without_time()
+                .with_target(false)
+                .compact()
+                .init();
         }
     }
 }
@@ -75,6 +85,8 @@ fn status_of(error: &anyhow::Error) -> ExitStatus {
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
 }

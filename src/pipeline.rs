@@ -65,7 +65,16 @@ pub struct Run<'a> {
 
 /// Labels all of the work and commits it; counts into `report`.
 pub fn run(run: Run<'_>, report: &mut RunReport) -> anyhow::Result<WriteReport> {
-    let Run { work, prepare, devices, sink, options, ending, stop, progress } = run;
+    let Run {
+        work,
+        prepare,
+        devices,
+        sink,
+        options,
+        ending,
+        stop,
+        progress,
+    } = run;
     let clock = Arc::new(StageClock::default());
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
@@ -88,8 +97,10 @@ pub fn run(run: Run<'_>, report: &mut RunReport) -> anyhow::Result<WriteReport> 
         drop((batches, to_writer));
         let written = write_batches(sink, ending, labeled, &clock, stop, progress, report);
         feeding.join().expect("the feeding thread does not panic");
-        let labeling: anyhow::Result<Vec<()>> =
-            labeling.into_iter().map(|thread| thread.join().expect("a label thread does not panic")).collect();
+        let labeling: anyhow::Result<Vec<()>> = labeling
+            .into_iter()
+            .map(|thread| thread.join().expect("a label thread does not panic"))
+            .collect();
         (labeling, written)
     });
     report.take_clock(&clock);

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::cli::{RunArgs, Stealth};
 use crate::config::{Config, JpegScaleConfig, ModelConfig, nearest};
-use crate::model::manifest::ClassifyTable;
 use crate::decode::{self, DecodeOptions, JpegScale};
 use crate::exit::UsageError;
 use crate::metadata::ReadOptions;
+use crate::model::manifest::ClassifyTable;
 use crate::prepare::{PrepareOptions, StealthSearch};
 use crate::record::{ErrorKind, Geometry};
 use crate::source::{FolderOptions, FolderSource, Root};
@@ -152,7 +152,8 @@ impl RunPlan {
             sniff: input.sniff.then_some(|head: &[u8]| decode::sniff(head).is_some()),
             skip_folders: vec![self.out.clone()],
         };
-        FolderSource::new(self.roots.clone(), options).map_err(|error| UsageError::error(format!("input.include/exclude: {error}")))
+        FolderSource::new(self.roots.clone(), options)
+            .map_err(|error| UsageError::error(format!("input.include/exclude: {error}")))
     }
 
     /// What every image goes through before the models that want `geometries`.
@@ -161,7 +162,9 @@ impl RunPlan {
         let largest = geometries.iter().map(|geometry| geometry.size).max();
         let jpeg_scale = match (decode.jpeg_scale, largest) {
             // Three times the largest square: within a few levels of the exact result.
-            (JpegScaleConfig::Fast, Some(size)) => JpegScale::Fast { smallest_short_side: 3 * size },
+            (JpegScaleConfig::Fast, Some(size)) => JpegScale::Fast {
+                smallest_short_side: 3 * size,
+            },
             _ => JpegScale::Exact,
         };
         PrepareOptions {
@@ -237,7 +240,10 @@ fn parse_roots(paths: &[String]) -> anyhow::Result<Vec<Root>> {
                 return Err(UsageError::error(message));
             }
             if root.name == other.name && root.folder != other.folder {
-                return Err(UsageError::error(format!("two roots are named {}; use NAME=PATH", root.name)));
+                return Err(UsageError::error(format!(
+                    "two roots are named {}; use NAME=PATH",
+                    root.name
+                )));
             }
         }
         roots.push(root);
@@ -253,17 +259,28 @@ fn resolve_out(out: Option<&PathBuf>, roots: &[Root]) -> anyhow::Result<PathBuf>
     if let Some(out) = out {
         let out = absolute(out)?;
         if out.is_file() {
-            return Err(UsageError::error(format!("--out {} is a file; it must be a folder", out.display())));
+            return Err(UsageError::error(format!(
+                "--out {} is a file; it must be a folder",
+                out.display()
+            )));
         }
         return Ok(out);
     }
     match roots {
-        [Root { folder, single_file: None, .. }] if folder.file_name().is_some() => {
+        [
+            Root {
+                folder,
+                single_file: None,
+                ..
+            },
+        ] if folder.file_name().is_some() => {
             let mut name = folder.file_name().expect("checked just above").to_os_string();
             name.push("-labels");
             absolute(&folder.with_file_name(name))
         }
-        _ => Err(UsageError::error("--out DIR is needed, since the input is not exactly one folder")),
+        _ => Err(UsageError::error(
+            "--out DIR is needed, since the input is not exactly one folder",
+        )),
     }
 }
 
@@ -281,20 +298,31 @@ fn check(config: &Config) -> anyhow::Result<()> {
         }
     }
     if !(0.0..=1.0).contains(&config.output.max_gone) {
-        return Err(UsageError::error(format!("output.max_gone is {}; it is a share from 0 to 1", config.output.max_gone)));
+        return Err(UsageError::error(format!(
+            "output.max_gone is {}; it is a share from 0 to 1",
+            config.output.max_gone
+        )));
     }
     Ok(())
 }
 
 fn parse_failed_limit(text: &str) -> anyhow::Result<Option<FailedLimit>> {
     let text = text.trim();
-    let wrong = || UsageError::error(format!("max_failed is `{text}`; it is a number (`10`) or a share (`5%`)"));
+    let wrong = || {
+        UsageError::error(format!(
+            "max_failed is `{text}`; it is a number (`10`) or a share (`5%`)"
+        ))
+    };
     if text.is_empty() {
         return Ok(None);
     }
     if let Some(percent) = text.strip_suffix('%') {
         let percent: f64 = percent.trim().parse().map_err(|_| wrong())?;
-        return if (0.0..=100.0).contains(&percent) { Ok(Some(FailedLimit::Share(percent / 100.0))) } else { Err(wrong()) };
+        return if (0.0..=100.0).contains(&percent) {
+            Ok(Some(FailedLimit::Share(percent / 100.0)))
+        } else {
+            Err(wrong())
+        };
     }
     Ok(Some(FailedLimit::Count(text.parse().map_err(|_| wrong())?)))
 }
@@ -319,10 +347,17 @@ fn parse_duration(text: &str) -> anyhow::Result<Option<Duration>> {
             _ => return Err(wrong()),
         };
         let count: u64 = number.parse().map_err(|_| wrong())?;
-        secs = count.checked_mul(unit).and_then(|part| secs.checked_add(part)).ok_or_else(wrong)?;
+        secs = count
+            .checked_mul(unit)
+            .and_then(|part| secs.checked_add(part))
+            .ok_or_else(wrong)?;
         number.clear();
     }
-    if number.is_empty() { Ok(Some(Duration::from_secs(secs))) } else { Err(wrong()) }
+    if number.is_empty() {
+        Ok(Some(Duration::from_secs(secs)))
+    } else {
+        Err(wrong())
+    }
 }
 
 /// `--retry-failed` alone, or with one kind.
@@ -336,13 +371,22 @@ fn parse_retry(typed: Option<&Option<String>>) -> anyhow::Result<RetryFailed> {
     if let Some(kind) = ErrorKind::ALL.into_iter().find(|kind| kind.as_str() == name) {
         return Ok(RetryFailed::Kind(kind));
     }
-    let hint = nearest(name, names()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    let hint = nearest(name, names())
+        .map(|near| format!("; did you mean {near}?"))
+        .unwrap_or_default();
     let all: Vec<&str> = names().collect();
-    Err(UsageError::error(format!("--retry-failed={name}: no such kind{hint} (kinds: {})", all.join(", "))))
+    Err(UsageError::error(format!(
+        "--retry-failed={name}: no such kind{hint} (kinds: {})",
+        all.join(", ")
+    )))
 }
 
 fn permission(granted: bool) -> Permission {
-    if granted { Permission::Granted } else { Permission::Refused }
+    if granted {
+        Permission::Granted
+    } else {
+        Permission::Refused
+    }
 }
 
 #[cfg(test)]
@@ -350,7 +394,10 @@ mod tests {
     use super::*;
 
     fn args(paths: &[&str]) -> RunArgs {
-        RunArgs { paths: paths.iter().map(|path| (*path).to_owned()).collect(), ..RunArgs::default() }
+        RunArgs {
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+            ..RunArgs::default()
+        }
     }
 
     #[test]
@@ -358,7 +405,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         let file = dir.path().join("c.toml");
         std::fs::write(&file, "[run]\nbatch = 7\nthreads = 3\n").expect("written");
-        let typed = RunArgs { config: Some(file), batch: Some(9), ..args(&["somewhere/pics"]) };
+        let typed = RunArgs {
+            config: Some(file),
+            batch: Some(9),
+            ..args(&["somewhere/pics"])
+        };
         let plan = RunPlan::resolve(&typed).expect("plan");
         assert_eq!((plan.config.run.batch, plan.config.run.threads), (9, 3));
         assert_eq!(plan.config.run.device, "auto");
@@ -368,10 +419,19 @@ mod tests {
     #[test]
     fn several_inputs_need_an_output_and_may_not_overlap() {
         assert!(RunPlan::resolve(&args(&["a", "b"])).is_err());
-        let overlapping = RunArgs { out: Some("o".into()), ..args(&["a", "a/b"]) };
+        let overlapping = RunArgs {
+            out: Some("o".into()),
+            ..args(&["a", "a/b"])
+        };
         let error = RunPlan::resolve(&overlapping).expect_err("overlap").to_string();
         assert!(error.contains("overlap"), "{error}");
-        assert!(RunPlan::resolve(&RunArgs { out: Some("o".into()), ..args(&["a", "ab"]) }).is_ok());
+        assert!(
+            RunPlan::resolve(&RunArgs {
+                out: Some("o".into()),
+                ..args(&["a", "ab"])
+            })
+            .is_ok()
+        );
     }
 
     #[test]
@@ -382,6 +442,11 @@ mod tests {
         assert_eq!(parse_duration("1h30m").expect("time"), Some(Duration::from_mins(90)));
         assert!(parse_duration("5").is_err() && parse_duration("m").is_err());
         assert!(FailedLimit::Share(0.5).is_exceeded(6, 10) && !FailedLimit::Count(6).is_exceeded(6, 10));
-        assert!(parse_retry(Some(&Some("trunctaed".into()))).expect_err("kind").to_string().contains("truncated"));
+        assert!(
+            parse_retry(Some(&Some("trunctaed".into())))
+                .expect_err("kind")
+                .to_string()
+                .contains("truncated")
+        );
     }
 }

@@ -64,7 +64,11 @@ pub fn prepare_image(item: &WorkItem, options: &PrepareOptions, clock: &StageClo
             .unwrap_or_else(|| "a decoder panicked".to_owned());
         let mut record = empty_record(item);
         record.failure = Some(Failure::new(ErrorKind::Panic, message));
-        DecodedImage { record, twin: None, squares: Vec::new() }
+        DecodedImage {
+            record,
+            twin: None,
+            squares: Vec::new(),
+        }
     });
     clock.slowest.add(&item.image.id.path, started);
     prepared
@@ -83,7 +87,11 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
         Ok(read) => read,
         Err(failure) => {
             record.failure = Some(failure);
-            return DecodedImage { record, twin: None, squares: Vec::new() };
+            return DecodedImage {
+                record,
+                twin: None,
+                squares: Vec::new(),
+            };
         }
     };
     if options.sidecars {
@@ -102,7 +110,11 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
     let wants_stealth = searches_stealth(options, &raw, record.recovered.status, needs_pixels);
     if let Some(bytes) = bytes.filter(|_| needs_pixels || wants_stealth) {
         let decoding = Instant::now();
-        let orientation = if options.exif_orientation { raw.facts.orientation.unwrap_or(1) } else { 1 };
+        let orientation = if options.exif_orientation {
+            raw.facts.orientation.unwrap_or(1)
+        } else {
+            1
+        };
         match decode::decode_guarded(&bytes, orientation, &options.decode) {
             Ok(picture) => {
                 if wants_stealth {
@@ -162,7 +174,10 @@ fn read_image(
     let (raw, bytes) = if whole {
         let mut bytes = Vec::with_capacity(found.size as usize);
         // One byte more than found tells that the file has grown, without reading on for ever.
-        reader.take(found.size + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        reader
+            .take(found.size + 1)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
         record.blake3 = Some(blake3::hash(&bytes).to_hex().to_string());
         (metadata::read(&mut Cursor::new(&bytes), &options.read), Some(bytes))
     } else {
@@ -188,17 +203,25 @@ fn read_image(
 fn not_an_image(item: &WorkItem, head: Option<&[u8]>) -> Failure {
     let known = head.and_then(decode::sniff).map(decode::ImageFormat::as_str);
     match known {
-        Some(format) => Failure::new(ErrorKind::UnsupportedFormat, format!("{format} pictures cannot be read yet")),
+        Some(format) => Failure::new(
+            ErrorKind::UnsupportedFormat,
+            format!("{format} pictures cannot be read yet"),
+        ),
         None => Failure::new(
             ErrorKind::NotAnImage,
-            format!("the content of {} is no image format that labelmill knows", item.image.id.path),
+            format!(
+                "the content of {} is no image format that labelmill knows",
+                item.image.id.path
+            ),
         ),
     }
 }
 
 fn add_sidecars(item: &WorkItem, options: &ReadOptions, raw: &mut RawMetadata) {
     for kind in SidecarKind::ALL {
-        let Some(opened) = item.image.open.open_sidecar(kind.suffix()) else { continue };
+        let Some(opened) = item.image.open.open_sidecar(kind.suffix()) else {
+            continue;
+        };
         match opened {
             Ok(mut reader) => join(raw, metadata::read_sidecar(&mut reader, kind, options)),
             Err(error) => raw.notes.push(format!("sidecar {}: {error}", kind.suffix())),
@@ -236,7 +259,9 @@ fn read_stealth(
     let stored = if orientation == 1 {
         picture
     } else {
-        let Ok(stored) = decode::decode_guarded(bytes, 1, &options.decode) else { return };
+        let Ok(stored) = decode::decode_guarded(bytes, 1, &options.decode) else {
+            return;
+        };
         turned_back = stored;
         &turned_back
     };

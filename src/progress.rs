@@ -58,7 +58,11 @@ impl Default for Bar {
     fn default() -> Self {
         let bar = ProgressBar::no_length();
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, failed: AtomicU64::new(0), words: Mutex::default() }
+        Self {
+            bar,
+            failed: AtomicU64::new(0),
+            words: Mutex::default(),
+        }
     }
 }
 
@@ -122,7 +126,11 @@ impl Default for Lines {
             total: AtomicU64::new(0),
             done: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            state: Mutex::new(LineState { started: now, last: now, words: String::new() }),
+            state: Mutex::new(LineState {
+                started: now,
+                last: now,
+                words: String::new(),
+            }),
         }
     }
 }
@@ -147,8 +155,19 @@ impl Progress for Lines {
         let total = self.total.load(Ordering::Relaxed);
         let rate = done as f64 / state.started.elapsed().as_secs_f64().max(1e-9);
         let left_secs = (total.saturating_sub(done)) as f64 / rate.max(1e-9);
-        let (images_per_sec, time_left) = (format!("{rate:.1}"), human_duration(Duration::from_secs_f64(left_secs.min(1e9))));
-        tracing::info!(done, total, failed, images_per_sec, time_left, time_goes_to = state.words, "labeling");
+        let (images_per_sec, time_left) = (
+            format!("{rate:.1}"),
+            human_duration(Duration::from_secs_f64(left_secs.min(1e9))),
+        );
+        tracing::info!(
+            done,
+            total,
+            failed,
+            images_per_sec,
+            time_left,
+            time_goes_to = state.words,
+            "labeling"
+        );
     }
 
     fn bottleneck(&self, words: &str) {
@@ -184,5 +203,9 @@ pub fn human_bytes(bytes: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }

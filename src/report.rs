@@ -8,9 +8,9 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::clock::StageClock;
-use crate::stop::StopReason;
 use crate::progress::{human_bytes, human_duration};
 use crate::record::{GroupSet, ImageRecord, MetadataStatus};
+use crate::stop::StopReason;
 use crate::write::{Changes, WriteReport};
 
 /// Everything a summary tells.
@@ -130,7 +130,10 @@ impl RunReport {
         self.stale = counts.stale;
         self.reused = counts.unchanged;
         for group in &changes.stale_groups {
-            *self.stale_groups.entry(format!("{} ({:?})", group.group, group.reason).to_lowercase()).or_default() += group.rows;
+            *self
+                .stale_groups
+                .entry(format!("{} ({:?})", group.group, group.reason).to_lowercase())
+                .or_default() += group.rows;
         }
     }
 
@@ -171,11 +174,42 @@ impl RunReport {
 
     /// The summary as one log event, for logs that machines read.
     pub fn log(&self) {
-        let Self { found, labeled, failed, reused, new, changed, stale, gone, copied, .. } = self;
-        let Self { rows_in_dataset, parts_written, complete, elapsed_secs, out, .. } = self;
+        let Self {
+            found,
+            labeled,
+            failed,
+            reused,
+            new,
+            changed,
+            stale,
+            gone,
+            copied,
+            ..
+        } = self;
+        let Self {
+            rows_in_dataset,
+            parts_written,
+            complete,
+            elapsed_secs,
+            out,
+            ..
+        } = self;
         tracing::info!(
-            found, labeled, failed, reused, first_seen = new, changed, stale, gone, copied, rows_in_dataset,
-            parts_written, complete, elapsed_secs, out, "done"
+            found,
+            labeled,
+            failed,
+            reused,
+            first_seen = new,
+            changed,
+            stale,
+            gone,
+            copied,
+            rows_in_dataset,
+            parts_written,
+            complete,
+            elapsed_secs,
+            out,
+            "done"
         );
     }
 
@@ -199,23 +233,39 @@ impl RunReport {
                 self.stale,
                 self.gone,
                 self.reused,
-                if self.copied > 0 { format!(", {} copied from equal files", self.copied) } else { String::new() }
+                if self.copied > 0 {
+                    format!(", {} copied from equal files", self.copied)
+                } else {
+                    String::new()
+                }
             ));
         }
         if self.labeled + self.failed > 0 {
             lines.push(self.metadata_line());
         }
         if !self.models.is_empty() {
-            let demo = if self.demo { " (demo models, for trying out)" } else { "" };
+            let demo = if self.demo {
+                " (demo models, for trying out)"
+            } else {
+                ""
+            };
             let device = self.device.as_deref().map(|d| format!(" on {d}")).unwrap_or_default();
             lines.push(format!("models       {}{device}{demo}", self.models.join(", ")));
         }
         if self.failed > 0 {
-            let kinds: Vec<String> = self.failures.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+            let kinds: Vec<String> = self
+                .failures
+                .iter()
+                .map(|(kind, count)| format!("{count} {kind}"))
+                .collect();
             lines.push(format!("failed       {} (rows with status = failed)", kinds.join(", ")));
         }
         if !self.walk_errors.is_empty() {
-            lines.push(format!("not seen     {} ({} such places)", self.walk_errors[0], self.walk_errors.len()));
+            lines.push(format!(
+                "not seen     {} ({} such places)",
+                self.walk_errors[0],
+                self.walk_errors.len()
+            ));
         }
         lines.push(format!(
             "dataset      {}/*.parquet ({} rows; this run wrote {} parts, {})",
@@ -230,7 +280,10 @@ impl RunReport {
     fn headline(&self) -> String {
         let elapsed = std::time::Duration::from_secs_f64(self.elapsed_secs);
         let rate = (self.labeled + self.failed) as f64 / self.elapsed_secs.max(1e-9);
-        let early = self.ended_by.as_ref().map(|why| format!("; ended early by {why}, {} left", self.not_reached));
+        let early = self
+            .ended_by
+            .as_ref()
+            .map(|why| format!("; ended early by {why}, {} left", self.not_reached));
         format!(
             "found {} images: {} labeled, {} failed, {} reused in {} ({rate:.0} images/s){}",
             self.found,
@@ -246,8 +299,16 @@ impl RunReport {
         let prompts = self.metadata.get("prompt").copied().unwrap_or(0);
         let mut generators: Vec<(&String, &u64)> = self.generators.iter().collect();
         generators.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
-        let top: Vec<String> = generators.iter().take(5).map(|(name, count)| format!("{name} {count}")).collect();
-        let of = if top.is_empty() { String::new() } else { format!(" ({})", top.join(", ")) };
+        let top: Vec<String> = generators
+            .iter()
+            .take(5)
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
+        let of = if top.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", top.join(", "))
+        };
         format!("prompts      {prompts} recovered from metadata{of}")
     }
 

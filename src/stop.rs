@@ -26,7 +26,11 @@ pub enum StopReason {
 impl Stop {
     /// Nothing asks for an end but a stage that fails, or `deadline`.
     pub fn new(deadline: Option<Instant>) -> Self {
-        Self { signal: Arc::default(), failed: Arc::default(), deadline }
+        Self {
+            signal: Arc::default(),
+            failed: Arc::default(),
+            deadline,
+        }
     }
 
     /// Also ends on SIGINT and SIGTERM: the first asks for an orderly end, the second ends at once.

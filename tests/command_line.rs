@@ -5,7 +5,17 @@ use crate::support::{labelmill, labelmill_in};
 #[test]
 fn help_names_every_command_and_completions_are_written() {
     let help = labelmill(&["--help"]).must_succeed().stdout();
-    for command in ["run", "plan", "inspect", "doctor", "models", "verify", "compact", "completions", "man"] {
+    for command in [
+        "run",
+        "plan",
+        "inspect",
+        "doctor",
+        "models",
+        "verify",
+        "compact",
+        "completions",
+        "man",
+    ] {
         assert!(help.contains(&format!("  {command}")), "--help does not name {command}");
     }
     for shell in ["bash", "zsh", "fish"] {
@@ -18,10 +28,16 @@ fn help_names_every_command_and_completions_are_written() {
 #[test]
 fn a_wrong_command_line_exits_with_2_and_says_what_to_do() {
     labelmill(&["run"]).must_exit(2).must_say("PATH");
-    labelmill(&["run", "tests", "--preset", "dmeo"]).must_exit(2).must_say("did you mean `demo`?");
+    labelmill(&["run", "tests", "--preset", "dmeo"])
+        .must_exit(2)
+        .must_say("did you mean `demo`?");
     labelmill(&["run", "src", "tests"]).must_exit(2).must_say("--out");
-    labelmill(&["run", "src", "--config", "missing.toml", "--out", "x"]).must_exit(2).must_say("missing.toml");
-    labelmill(&["inspect", "missing.png"]).must_exit(2).must_say("no such file");
+    labelmill(&["run", "src", "--config", "missing.toml", "--out", "x"])
+        .must_exit(2)
+        .must_say("missing.toml");
+    labelmill(&["inspect", "missing.png"])
+        .must_exit(2)
+        .must_say("no such file");
 }
 
 #[test]

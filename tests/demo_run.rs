@@ -16,7 +16,16 @@ fn has_runtime() -> bool {
 }
 
 fn label(input: &Path, out: &Path, more: &[&str]) -> Finished {
-    let mut args = vec!["run", arg(input), "--out", arg(out), "--preset", "demo", "--device", "cpu"];
+    let mut args = vec![
+        "run",
+        arg(input),
+        "--out",
+        arg(out),
+        "--preset",
+        "demo",
+        "--device",
+        "cpu",
+    ];
     args.extend(more);
     labelmill(&args)
 }
@@ -28,13 +37,18 @@ fn the_demo_models_label_the_samples_and_say_what_they_are() {
     }
     let dir = temporary_folder();
     let (first, second) = (dir.path().join("a"), dir.path().join("b"));
-    label(&samples(), &first, &[]).must_succeed().must_say("demo models, for trying out");
+    label(&samples(), &first, &[])
+        .must_succeed()
+        .must_say("demo models, for trying out");
     label(&samples(), &second, &["--threads", "1"]).must_succeed();
     let rows = dataset(&first);
     assert_eq!(without_time(&rows), without_time(&dataset(&second)), "two runs differ");
     let kinds = texts(&rows, "error_kind");
     for kind in ["empty", "not_an_image", "too_large", "truncated", "corrupt"] {
-        assert!(kinds.iter().any(|found| found == kind), "no sample failed as {kind}: {kinds:?}");
+        assert!(
+            kinds.iter().any(|found| found == kind),
+            "no sample failed as {kind}: {kinds:?}"
+        );
     }
     for (kind, message) in kinds.iter().zip(texts(&rows, "error")) {
         assert_eq!(kind.is_empty(), message.is_empty(), "{kind}: {message}");
@@ -43,7 +57,9 @@ fn the_demo_models_label_the_samples_and_say_what_they_are() {
     for (status, style) in texts(&rows, "status").iter().zip(&styles) {
         assert_eq!(status == "ok", !style.is_empty());
     }
-    labelmill(&["verify", arg(&first)]).must_succeed().must_say("no problems");
+    labelmill(&["verify", arg(&first)])
+        .must_succeed()
+        .must_say("no problems");
 }
 
 #[test]
@@ -62,7 +78,12 @@ fn an_image_alone_gives_the_values_it_has_in_a_batch() {
         let single = dataset(&alone);
         for column in ["clip_embedding", "style", "style_score", "tags", "tag_scores"] {
             let in_batch = rows.column_by_name(column).expect(column).slice(row, 1);
-            assert_eq!(single.column_by_name(column).expect(column), &in_batch, "{column} of {}", paths[row]);
+            assert_eq!(
+                single.column_by_name(column).expect(column),
+                &in_batch,
+                "{column} of {}",
+                paths[row]
+            );
         }
     }
 }
@@ -76,9 +97,17 @@ fn embeddings_have_length_one_and_f32_is_an_option() {
     let out = dir.path().join("out");
     label(&samples().join("art"), &out, &["--embedding", "f32"]).must_succeed();
     let rows = dataset(&out);
-    let embeddings = rows.column_by_name("clip_embedding").expect("embeddings").as_fixed_size_list();
+    let embeddings = rows
+        .column_by_name("clip_embedding")
+        .expect("embeddings")
+        .as_fixed_size_list();
     for embedding in embeddings.iter().flatten() {
-        let length: f32 = embedding.as_primitive::<arrow::datatypes::Float32Type>().values().iter().map(|x| x * x).sum();
+        let length: f32 = embedding
+            .as_primitive::<arrow::datatypes::Float32Type>()
+            .values()
+            .iter()
+            .map(|x| x * x)
+            .sum();
         assert!((length - 1.0).abs() < 1e-3, "{length}");
     }
 }
@@ -91,8 +120,17 @@ fn a_device_that_is_not_there_is_an_error_and_never_the_cpu() {
     let dir = temporary_folder();
     for device in ["cuda:7", "tensorrt:7"] {
         let out = dir.path().join(device.replace(':', "-"));
-        labelmill(&["run", arg(&samples()), "--out", arg(&out), "--preset", "demo", "--device", device])
-            .must_exit(1)
-            .must_say("is not available");
+        labelmill(&[
+            "run",
+            arg(&samples()),
+            "--out",
+            arg(&out),
+            "--preset",
+            "demo",
+            "--device",
+            device,
+        ])
+        .must_exit(1)
+        .must_say("is not available");
     }
 }

@@ -17,8 +17,18 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("stop", &[]),
     ("report", &["record", "clock", "stop", "progress", "write"]),
     ("prepare", &["record", "metadata", "decode", "clock"]),
-    ("plan", &["record", "cli", "config", "exit", "source", "model", "metadata", "decode", "prepare", "write"]),
-    ("pipeline", &["record", "plan", "source", "prepare", "label", "write", "report", "progress", "clock", "stop"]),
+    (
+        "plan",
+        &[
+            "record", "cli", "config", "exit", "source", "model", "metadata", "decode", "prepare", "write",
+        ],
+    ),
+    (
+        "pipeline",
+        &[
+            "record", "plan", "source", "prepare", "label", "write", "report", "progress", "clock", "stop",
+        ],
+    ),
     ("exit", &[]),
 ];
 
@@ -28,10 +38,16 @@ fn sources_of(module: &str) -> Vec<(String, String)> {
     let mut folders = vec![source.join(module)];
     let mut files = vec![source.join(format!("{module}.rs"))];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries {
             let path = entry.expect("a directory entry").path();
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                files.push(path)
+            }
         }
     }
     for file in files {
@@ -45,7 +61,11 @@ fn sources_of(module: &str) -> Vec<(String, String)> {
 fn imports(text: &str) -> Vec<String> {
     text.lines()
         .filter(|line| !line.trim_start().starts_with("//"))
-        .flat_map(|line| line.match_indices("crate::").map(|(at, _)| line[at + 7..].to_owned()).collect::<Vec<_>>())
+        .flat_map(|line| {
+            line.match_indices("crate::")
+                .map(|(at, _)| line[at + 7..].to_owned())
+                .collect::<Vec<_>>()
+        })
         .flat_map(|rest| match rest.strip_prefix('{') {
             Some(group) => group.split(',').map(first_word).collect(),
             None => vec![first_word(&rest)],
@@ -55,7 +75,10 @@ fn imports(text: &str) -> Vec<String> {
 }
 
 fn first_word(text: &str) -> String {
-    text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    text.trim()
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
 }
 
 #[test]
@@ -75,7 +98,10 @@ fn stages_share_only_the_record() {
 
 #[test]
 fn an_upward_import_would_be_noticed() {
-    assert_eq!(imports("use crate::{record::Picture, write};\nlet x = crate::label::f();"), ["record", "write", "label"]);
+    assert_eq!(
+        imports("use crate::{record::Picture, write};\nlet x = crate::label::f();"),
+        ["record", "write", "label"]
+    );
     assert!(imports("// crate::write").is_empty());
 }
 
@@ -85,10 +111,16 @@ fn only_the_runtime_names_ort_and_only_write_names_parquet() {
     let everything = all_sources();
     for (file, text) in everything {
         let code = || text.lines().filter(|line| !line.trim_start().starts_with("//"));
-        if code().any(|line| names_crate(line, "ort")) && !file.ends_with("model/runtime.rs") && !is_under(&file, "model/runtime") {
+        if code().any(|line| names_crate(line, "ort"))
+            && !file.ends_with("model/runtime.rs")
+            && !is_under(&file, "model/runtime")
+        {
             wrong.push(format!("{file} names ort"));
         }
-        if code().any(|line| names_crate(line, "parquet")) && !is_under(&file, "write") && !file.ends_with("src/write.rs") {
+        if code().any(|line| names_crate(line, "parquet"))
+            && !is_under(&file, "write")
+            && !file.ends_with("src/write.rs")
+        {
             wrong.push(format!("{file} names parquet"));
         }
     }
@@ -98,7 +130,8 @@ fn only_the_runtime_names_ort_and_only_write_names_parquet() {
 /// Whether `line` uses the crate `name` by path (`ort::…`, but not `report::…`).
 fn names_crate(line: &str, name: &str) -> bool {
     let path = format!("{name}::");
-    line.match_indices(&path).any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'))
+    line.match_indices(&path)
+        .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'))
 }
 
 fn is_under(file: &str, folder: &str) -> bool {
@@ -106,5 +139,10 @@ fn is_under(file: &str, folder: &str) -> bool {
 }
 
 fn all_sources() -> Vec<(String, String)> {
-    ["record", "source", "metadata", "decode", "model", "label", "write", "pipeline"].into_iter().flat_map(sources_of).collect()
+    [
+        "record", "source", "metadata", "decode", "model", "label", "write", "pipeline",
+    ]
+    .into_iter()
+    .flat_map(sources_of)
+    .collect()
 }

@@ -15,7 +15,10 @@ fn label(input: &Path, out: &Path, more: &[&str]) -> crate::support::Finished {
 fn every_found_file_is_a_row_and_the_presets_are_named() {
     let dir = temporary_folder();
     let out = dir.path().join("out");
-    label(&samples(), &out, &[]).must_succeed().must_say("--preset demo").must_say("recovered from metadata");
+    label(&samples(), &out, &[])
+        .must_succeed()
+        .must_say("--preset demo")
+        .must_say("recovered from metadata");
     let summary = summary(&out);
     let count = |name: &str| summary[name].as_u64().expect("a count");
     assert!(count("found") >= 40, "{summary}");
@@ -75,7 +78,11 @@ fn a_held_lock_exits_with_4_and_names_the_holder() {
     let dir = temporary_folder();
     let out = dir.path().join("out");
     label(&samples(), &out, &[]).must_succeed();
-    let lock = std::fs::OpenOptions::new().read(true).write(true).open(out.join("_labelmill/lock")).expect("the lock file");
+    let lock = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(out.join("_labelmill/lock"))
+        .expect("the lock file");
     lock.lock().expect("the lock is free");
     label(&samples(), &out, &[]).must_exit(4).must_say("process");
     drop(lock);
@@ -96,7 +103,10 @@ fn a_foreign_file_in_the_output_is_an_error_before_any_write() {
 fn plan_tells_what_run_would_do_and_writes_nothing() {
     let dir = temporary_folder();
     let out = dir.path().join("out");
-    labelmill(&["plan", arg(&samples()), "--out", arg(&out)]).must_succeed().must_say("new").must_say("[run]");
+    labelmill(&["plan", arg(&samples()), "--out", arg(&out)])
+        .must_succeed()
+        .must_say("new")
+        .must_say("[run]");
     assert!(!out.exists());
 }
 
@@ -110,9 +120,16 @@ fn a_second_run_reuses_every_row_also_when_the_root_is_typed_differently() {
     let before = dataset(&out);
     label(&input, &out, &[]).must_succeed();
     let summary = summary(&out);
-    assert_eq!((summary["labeled"].as_u64(), summary["failed"].as_u64()), (Some(0), Some(0)), "{summary}");
+    assert_eq!(
+        (summary["labeled"].as_u64(), summary["failed"].as_u64()),
+        (Some(0), Some(0)),
+        "{summary}"
+    );
     assert_eq!(summary["reused"], summary["found"]);
     assert_eq!(before, dataset(&out));
     // The dataset stands for the inputs it was made from.
-    labelmill(&["plan", arg(&out)]).must_succeed().must_say("0 new").must_say(&format!("{} unchanged", summary["found"]));
+    labelmill(&["plan", arg(&out)])
+        .must_succeed()
+        .must_say("0 new")
+        .must_say(&format!("{} unchanged", summary["found"]));
 }

@@ -80,10 +80,16 @@ impl Job {
 }
 
 fn draw(path: &Path, shade: u8) {
-    let pixels: Vec<u8> = (0..=255_u8).flat_map(|at| [shade, at % 16 * 16, at / 16 * 16]).collect();
+    let pixels: Vec<u8> = (0..=255_u8)
+        .flat_map(|at| [shade, at % 16 * 16, at / 16 * 16])
+        .collect();
     let mut encoder = png::Encoder::new(fs::File::create(path).expect("a new file"), 16, 16);
     encoder.set_color(png::ColorType::Rgb);
-    encoder.write_header().expect("header").write_image_data(&pixels).expect("the picture is saved");
+    encoder
+        .write_header()
+        .expect("header")
+        .write_image_data(&pixels)
+        .expect("the picture is saved");
 }
 
 /// The rows of a dataset sorted by uri, without the column that says when they were made.

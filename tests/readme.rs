@@ -21,6 +21,9 @@ fn the_table_of_exit_statuses_is_the_programs() {
 fn every_preset_is_named() {
     let readme = readme();
     for (name, ..) in labelmill::config::PRESETS {
-        assert!(readme.contains(&format!("`{name}`")), "README.md does not name the preset {name}");
+        assert!(
+            readme.contains(&format!("`{name}`")),
+            "README.md does not name the preset {name}"
+        );
     }
 }

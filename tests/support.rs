@@ -26,8 +26,15 @@ pub fn labelmill_in(folder: &Path, args: &[&str]) -> Finished {
             command.env_remove(name);
         }
     }
-    let output = command.current_dir(folder).args(args).output().expect("the program starts");
-    Finished { args: args.iter().map(|arg| (*arg).to_owned()).collect(), output }
+    let output = command
+        .current_dir(folder)
+        .args(args)
+        .output()
+        .expect("the program starts");
+    Finished {
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        output,
+    }
 }
 
 /// A program that has ended.
@@ -54,7 +61,14 @@ impl Finished {
 
     #[track_caller]
     pub fn must_exit(self, code: i32) -> Self {
-        assert_eq!(self.code(), code, "labelmill {:?}\nstdout: {}\nstderr: {}", self.args, self.stdout(), self.stderr());
+        assert_eq!(
+            self.code(),
+            code,
+            "labelmill {:?}\nstdout: {}\nstderr: {}",
+            self.args,
+            self.stdout(),
+            self.stderr()
+        );
         self
     }
 
@@ -66,7 +80,11 @@ impl Finished {
     #[track_caller]
     pub fn must_say(self, text: &str) -> Self {
         let said = format!("{}{}", self.stdout(), self.stderr());
-        assert!(said.contains(text), "labelmill {:?} does not say {text:?}:\n{said}", self.args);
+        assert!(
+            said.contains(text),
+            "labelmill {:?} does not say {text:?}:\n{said}",
+            self.args
+        );
         self
     }
 }
@@ -83,25 +101,43 @@ pub fn dataset(out: &Path) -> arrow::array::RecordBatch {
     let mut batches = Vec::new();
     for part in &parts {
         let file = std::fs::File::open(part).expect("the part opens");
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("the footer reads").build().expect("reads");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+            .expect("the footer reads")
+            .build()
+            .expect("reads");
         batches.extend(reader.map(|batch| batch.expect("the rows read")));
     }
-    let schema = batches.first().unwrap_or_else(|| panic!("{} holds no rows", out.display())).schema();
+    let schema = batches
+        .first()
+        .unwrap_or_else(|| panic!("{} holds no rows", out.display()))
+        .schema();
     arrow::compute::concat_batches(&schema, &batches).expect("one schema")
 }
 
 /// A column of text; null becomes the empty string.
 pub fn texts(rows: &arrow::array::RecordBatch, column: &str) -> Vec<String> {
     use arrow::array::{Array, AsArray};
-    let array = rows.column_by_name(column).unwrap_or_else(|| panic!("no column {column}"));
+    let array = rows
+        .column_by_name(column)
+        .unwrap_or_else(|| panic!("no column {column}"));
     let array = arrow::compute::cast(array, &arrow::datatypes::DataType::Utf8).expect("text");
     let array = array.as_string::<i32>();
-    (0..array.len()).map(|row| if array.is_null(row) { String::new() } else { array.value(row).to_owned() }).collect()
+    (0..array.len())
+        .map(|row| {
+            if array.is_null(row) {
+                String::new()
+            } else {
+                array.value(row).to_owned()
+            }
+        })
+        .collect()
 }
 
 /// The rows without the column that says when they were made.
 pub fn without_time(rows: &arrow::array::RecordBatch) -> arrow::array::RecordBatch {
-    let keep: Vec<usize> = (0..rows.num_columns()).filter(|index| rows.schema().field(*index).name() != "labeled_at").collect();
+    let keep: Vec<usize> = (0..rows.num_columns())
+        .filter(|index| rows.schema().field(*index).name() != "labeled_at")
+        .collect();
     rows.project(&keep).expect("a projection")
 }
 

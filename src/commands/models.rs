@@ -64,13 +64,22 @@ impl Labelers {
 /// Loads every model of the plan, on the main thread. A plan without models loads no runtime.
 pub fn load_labelers(plan: &RunPlan, progress: &dyn Progress) -> anyhow::Result<Labelers> {
     let entries = plan.models();
-    let mut loaded =
-        Labelers { labelers: Vec::new(), names: Vec::new(), demo: false, device: None, groups: Vec::new() };
+    let mut loaded = Labelers {
+        labelers: Vec::new(),
+        names: Vec::new(),
+        demo: false,
+        device: None,
+        groups: Vec::new(),
+    };
     if entries.is_empty() {
         return Ok(loaded);
     }
-    let device: Device =
-        plan.config.run.device.parse().map_err(|error| UsageError::error(format!("run.device: {error}")))?;
+    let device: Device = plan
+        .config
+        .run
+        .device
+        .parse()
+        .map_err(|error| UsageError::error(format!("run.device: {error}")))?;
     let runtime = OnnxRuntime::load(&Search::from_environment(plan.onnxruntime.clone()))?;
     let store = ModelStore::from_environment(plan.config_folder.as_deref());
     for entry in entries {
@@ -105,7 +114,11 @@ fn options_for(plan: &RunPlan, entry: &ModelConfig, model: &Model, device: Devic
 
 /// A group is known by kind, model and columns, so that a second tagger is another group.
 fn group_of(entry: &ModelConfig, model: &Model, labeler: &dyn Labeler) -> ColumnGroup {
-    let columns = if entry.columns.is_empty() { String::new() } else { format!(":{}", entry.columns) };
+    let columns = if entry.columns.is_empty() {
+        String::new()
+    } else {
+        format!(":{}", entry.columns)
+    };
     ColumnGroup {
         name: format!("{}:{}{columns}", model.manifest.kind.as_str(), labeler.name()),
         fingerprint: labeler.fingerprint().to_owned(),

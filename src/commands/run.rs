@@ -49,14 +49,27 @@ pub fn run(args: &RunArgs, messages: &MessageArgs) -> anyhow::Result<ExitStatus>
     if messages.log == LogFormat::Json {
         report.log();
     } else {
-        let next = if is_first { next_steps(&plan, &report) } else { Vec::new() };
-        report.closing_lines().into_iter().chain(next).for_each(|line| eprintln!("{line}"));
+        let next = if is_first {
+            next_steps(&plan, &report)
+        } else {
+            Vec::new()
+        };
+        report
+            .closing_lines()
+            .into_iter()
+            .chain(next)
+            .for_each(|line| eprintln!("{line}"));
     }
     Ok(status(&plan, &report, &stop))
 }
 
 /// Loads the models, opens the dataset and labels; says whether the dataset was empty before.
-fn open_and_label(plan: &RunPlan, stop: &Stop, progress: &dyn Progress, report: &mut RunReport) -> anyhow::Result<bool> {
+fn open_and_label(
+    plan: &RunPlan,
+    stop: &Stop,
+    progress: &dyn Progress,
+    report: &mut RunReport,
+) -> anyhow::Result<bool> {
     let labelers = load_labelers(plan, progress)?;
     labelers.describe(report);
     let dataset = Dataset::open(&plan.out, dataset_spec(plan, &labelers), Arc::new(RealFs))?;
@@ -72,14 +85,16 @@ fn open_and_label(plan: &RunPlan, stop: &Stop, progress: &dyn Progress, report: 
 /// Summary, plan and metrics. A run that never got to the dataset, since another holds it, leaves
 /// that one's records alone.
 fn keep_records(plan: &RunPlan, report: &RunReport, outcome: &anyhow::Result<bool>) -> anyhow::Result<()> {
-    let locked = outcome.as_ref().err().is_some_and(|error| super::status_of(error) == ExitStatus::Locked);
+    let locked = outcome
+        .as_ref()
+        .err()
+        .is_some_and(|error| super::status_of(error) == ExitStatus::Locked);
     if let (Some(path), false) = (&plan.metrics_textfile, locked) {
         metrics::write_textfile(report, path).with_context(|| format!("writing {}", path.display()))?;
     }
     if report.opened {
         let bookkeeping = plan.out.join(BOOKKEEPING_DIR);
         report.write_json(&bookkeeping).context("writing run-summary.json")?;
-        recorded::write(plan, &bookkeeping).context("recording the plan")?;
     }
     Ok(())
 }
@@ -100,6 +115,7 @@ fn label(
         return Ok(());
     }
     progress.start(report.found - report.reused);
+    recorded::write(plan, &dataset.bookkeeping_dir()).context("recording the plan")?;
 
     let sink = Box::new(dataset.sink(&changes)?);
     let dataset = Arc::new(dataset);
@@ -107,11 +123,33 @@ fn label(
         (labelers.count() > 0 && has_rows).then(|| Arc::new(Known(dataset.clone())) as _);
     let limit = plan.max_images.unwrap_or(u64::MAX) as usize;
     let work = Box::new(work(&source, &dataset, &changes, GroupSet::all(labelers.count()), stop).take(limit));
-    let prepare = PrepareOptions { twins: twins.clone(), ..plan.prepare(labelers.geometries()) };
+    let prepare = PrepareOptions {
+        twins: twins.clone(),
+        ..plan.prepare(labelers.geometries())
+    };
     let devices = vec![Device::new(labelers.labelers, &prepare.geometries, twins)];
-    let options = RunOptions { images_per_batch: plan.config.run.batch, threads: plan.threads() };
-    let ending = if plan.max_images.is_some() { Ending::Early } else { Ending::Complete };
-    let written = pipeline::run(Run { work, prepare, devices, sink, options, ending, stop, progress }, report)?;
+    let options = RunOptions {
+        images_per_batch: plan.config.run.batch,
+        threads: plan.threads(),
+    };
+    let ending = if plan.max_images.is_some() {
+        Ending::Early
+    } else {
+        Ending::Complete
+    };
+    let written = pipeline::run(
+        Run {
+            work,
+            prepare,
+            devices,
+            sink,
+            options,
+            ending,
+            stop,
+            progress,
+        },
+        report,
+    )?;
     report.take_written(&written);
     Ok(())
 }
@@ -141,7 +179,11 @@ fn survey(
         && plan.reconcile.allow_gone == Permission::Refused
         && !stop.is_asked()
     {
-        let why = report.walk_errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+        let why = report
+            .walk_errors
+            .first()
+            .map(|error| format!(" ({error})"))
+            .unwrap_or_default();
         anyhow::bail!("no image is under {root}{why}; is it mounted? (--allow-gone goes on without it)");
     }
     // A run that is limited or interrupted does not see everything, so it makes nothing gone.
@@ -163,7 +205,11 @@ fn work<'a>(
         .walk()
         .take_while(|_| !stop.is_asked())
         .filter(|image| dataset.ledger().find(&image.id).is_none())
-        .map(move |image| WorkItem { image, destination: Destination::Append, groups: everything });
+        .map(move |image| WorkItem {
+            image,
+            destination: Destination::Append,
+            groups: everything,
+        });
     let anew = dataset.replacements(changes).map_while(|replacement| {
         replacement
             .inspect_err(|error| {
@@ -174,7 +220,11 @@ fn work<'a>(
     });
     let anew = anew.filter_map(|row| {
         let image = source.locate(&row.root, &row.path)?;
-        Some(WorkItem { image, destination: row.destination, groups: row.groups })
+        Some(WorkItem {
+            image,
+            destination: row.destination,
+            groups: row.groups,
+        })
     });
     new.chain(anew)
 }
@@ -185,11 +235,20 @@ struct Known(Arc<Dataset>);
 impl Twins for Known {
     fn find(&self, blake3: &str, groups: GroupSet) -> Option<Twin> {
         let at = self.0.ledger().find_by_blake3(blake3)?;
-        self.0.current_groups(at).contains(groups).then_some(Twin { part: at.part, row: at.row })
+        self.0.current_groups(at).contains(groups).then_some(Twin {
+            part: at.part,
+            row: at.row,
+        })
     }
 
     fn labels(&self, twins: &[Twin], groups: GroupSet) -> anyhow::Result<Vec<LabelColumn>> {
-        let rows: Vec<RowAt> = twins.iter().map(|twin| RowAt { part: twin.part, row: twin.row }).collect();
+        let rows: Vec<RowAt> = twins
+            .iter()
+            .map(|twin| RowAt {
+                part: twin.part,
+                row: twin.row,
+            })
+            .collect();
         Ok(self.0.labels(&rows, groups)?)
     }
 }
@@ -197,9 +256,15 @@ impl Twins for Known {
 /// What the dataset holds under this plan.
 fn dataset_spec(plan: &RunPlan, labelers: &Labelers) -> DatasetSpec {
     let metadata = &plan.config.metadata;
-    let fingerprint =
-        format!("v{METADATA_VERSION} sidecars={} stealth={:?} raw={}", metadata.sidecars, metadata.stealth, metadata.keep_raw);
-    let mut groups = vec![ColumnGroup { name: "metadata".into(), fingerprint, fields: Vec::new() }];
+    let fingerprint = format!(
+        "v{METADATA_VERSION} sidecars={} stealth={:?} raw={}",
+        metadata.sidecars, metadata.stealth, metadata.keep_raw
+    );
+    let mut groups = vec![ColumnGroup {
+        name: "metadata".into(),
+        fingerprint,
+        fields: Vec::new(),
+    }];
     groups.extend(labelers.groups());
     let output = &plan.config.output;
     DatasetSpec {
@@ -221,7 +286,10 @@ fn status(plan: &RunPlan, report: &RunReport, stop: &Stop) -> ExitStatus {
     match stop.reason() {
         Some(StopReason::Signal(signal_hook::consts::SIGINT)) => ExitStatus::Interrupted,
         Some(StopReason::Signal(_)) => ExitStatus::Terminated,
-        _ if plan.max_failed.is_some_and(|limit| limit.is_exceeded(report.failed, report.found)) => {
+        _ if plan
+            .max_failed
+            .is_some_and(|limit| limit.is_exceeded(report.failed, report.found)) =>
+        {
             ExitStatus::TooManyFailed
         }
         _ => ExitStatus::Done,
@@ -231,15 +299,24 @@ fn status(plan: &RunPlan, report: &RunReport, stop: &Stop) -> ExitStatus {
 /// Three things that make sense next; after a run without models, the presets that have some.
 fn next_steps(plan: &RunPlan, report: &RunReport) -> Vec<String> {
     let out = plan.out.display();
-    let columns = if report.models.is_empty() { "uri, generator, prompt" } else { "uri, prompt, style, tags[1:3]" };
+    let columns = if report.models.is_empty() {
+        "uri, generator, prompt"
+    } else {
+        "uri, prompt, style, tags[1:3]"
+    };
     let mut lines = vec![
         "next".to_owned(),
         format!("  look at it   duckdb -c \"select {columns} from '{out}/*.parquet'\""),
         format!("  check it     labelmill verify {out}"),
     ];
     if report.models.is_empty() {
-        let presets = PRESETS.iter().map(|(name, purpose, _)| format!("  --preset {name:<9} {purpose}"));
-        lines.push(format!("  label more   labelmill run {} --preset NAME", report.roots.join(" ")));
+        let presets = PRESETS
+            .iter()
+            .map(|(name, purpose, _)| format!("  --preset {name:<9} {purpose}"));
+        lines.push(format!(
+            "  label more   labelmill run {} --preset NAME",
+            report.roots.join(" ")
+        ));
         lines.extend(presets.map(|preset| format!("             {preset}")));
     } else {
         lines.push("  your own     labelmill run my-pictures/".to_owned());
@@ -261,8 +338,20 @@ pub fn plan(args: &RunArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
         report.found = source.walk().count() as u64;
         report.new = report.found;
     }
-    let RunReport { found, new, changed, retried, stale, reused, gone, .. } = &report;
-    writeln!(out, "# found {found}: {new} new, {changed} changed, {retried} retried, {stale} stale, {reused} unchanged")?;
+    let RunReport {
+        found,
+        new,
+        changed,
+        retried,
+        stale,
+        reused,
+        gone,
+        ..
+    } = &report;
+    writeln!(
+        out,
+        "# found {found}: {new} new, {changed} changed, {retried} retried, {stale} stale, {reused} unchanged"
+    )?;
     writeln!(out, "# gone {gone}")?;
     for (group, rows) in &report.stale_groups {
         writeln!(out, "# stale: {rows} rows, {group}")?;

@@ -162,5 +162,8 @@ fn failure(bytes: &[u8], error: &turbojpeg::Error) -> Failure {
             format!("the jpeg ends early ({message}); get the whole file again"),
         );
     }
-    Failure::new(ErrorKind::Corrupt, format!("the jpeg cannot be decoded: {}", without_stop(&message)))
+    Failure::new(
+        ErrorKind::Corrupt,
+        format!("the jpeg cannot be decoded: {}", without_stop(&message)),
+    )
 }

@@ -90,7 +90,10 @@ fn failure(bytes: &[u8], error: DecodingError) -> Failure {
         ),
         // The crate reports some ends of file as errors of format.
         _ if !has_end_chunk(bytes) => truncated(),
-        other => Failure::new(ErrorKind::Corrupt, format!("the png cannot be decoded: {}", without_stop(&other))),
+        other => Failure::new(
+            ErrorKind::Corrupt,
+            format!("the png cannot be decoded: {}", without_stop(&other)),
+        ),
     }
 }
 

@@ -112,7 +112,10 @@ fn failure(format: ImageFormat, error: &ImageError) -> Failure {
             ErrorKind::UnsupportedFormat,
             format!("this kind of {name} is not decoded by this build ({error}); convert it to png"),
         ),
-        other => Failure::new(ErrorKind::Corrupt, format!("the {name} cannot be decoded: {}", without_stop(&other))),
+        other => Failure::new(
+            ErrorKind::Corrupt,
+            format!("the {name} cannot be decoded: {}", without_stop(&other)),
+        ),
     }
 }
 

@@ -20,7 +20,9 @@ const SIGNATURE_FIELD: &str = "signed_hash";
 /// stored pixels. None where there is no signature.
 pub fn check_entries(picture: &Picture, raw: &RawMetadata) -> Option<bool> {
     let signed = raw.entries.iter().filter(|entry| entry.text.contains(SIGNATURE_FIELD));
-    signed.into_iter().find_map(|entry| novelai_signature_valid(picture, &entry.text))
+    signed
+        .into_iter()
+        .find_map(|entry| novelai_signature_valid(picture, &entry.text))
 }
 
 /// Checks the signature in `comment_json` (the text of `Comment`) over the pixels as stored,

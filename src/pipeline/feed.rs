@@ -51,7 +51,11 @@ pub fn prepare_batches(
             pool.spawn_fifo(move || {
                 let image = prepare_image(&item, &prepare, &clock);
                 // Nobody listens any more only when the run is ending.
-                let _ = to_batcher.send(Prepared { order: order as u64, groups: item.groups, image });
+                let _ = to_batcher.send(Prepared {
+                    order: order as u64,
+                    groups: item.groups,
+                    image,
+                });
             });
         }
         drop(to_batcher);
@@ -61,10 +65,19 @@ pub fn prepare_batches(
 }
 
 /// Restores the source's order, cuts batches (never mixing two sets of groups), and sends them.
-fn send_batches(prepared: Receiver<Prepared>, images_per_batch: usize, permits: Sender<()>, to_label: Sender<ImageBatch>) {
+fn send_batches(
+    prepared: Receiver<Prepared>,
+    images_per_batch: usize,
+    permits: Sender<()>,
+    to_label: Sender<ImageBatch>,
+) {
     let mut waiting: BTreeMap<u64, Prepared> = BTreeMap::new();
     let mut next_order = 0;
-    let mut batch = ImageBatch { number: 0, groups: GroupSet::default(), images: Vec::new() };
+    let mut batch = ImageBatch {
+        number: 0,
+        groups: GroupSet::default(),
+        images: Vec::new(),
+    };
     for arrived in prepared {
         waiting.insert(arrived.order, arrived);
         while let Some(next) = waiting.remove(&next_order) {
@@ -86,7 +99,11 @@ fn send(batch: &mut ImageBatch, permits: &Sender<()>, to_label: &Sender<ImageBat
     if batch.images.is_empty() {
         return true;
     }
-    let next = ImageBatch { number: batch.number + 1, groups: batch.groups, images: Vec::new() };
+    let next = ImageBatch {
+        number: batch.number + 1,
+        groups: batch.groups,
+        images: Vec::new(),
+    };
     let full = std::mem::replace(batch, next);
     let images = full.images.len();
     let sent = to_label.send(full).is_ok();

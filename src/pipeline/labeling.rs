@@ -41,7 +41,15 @@ impl Device {
     pub fn label(&mut self, batch: ImageBatch) -> anyhow::Result<LabeledBatch> {
         let ImageBatch { number, groups, images } = batch;
         let (mut records, mut squares, mut twins) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, DecodedImage { record, twin, squares: of_image }) in images.into_iter().enumerate() {
+        for (
+            row,
+            DecodedImage {
+                record,
+                twin,
+                squares: of_image,
+            },
+        ) in images.into_iter().enumerate()
+        {
             records.push(record);
             squares.push(of_image);
             twins.extend(twin.map(|twin| (row, twin)));
@@ -51,8 +59,10 @@ impl Device {
             if !groups.contains(GroupSet::labeler(index)) {
                 continue;
             }
-            let wanted: Vec<Option<&[u8]>> =
-                squares.iter().map(|squares| squares.get(placed.square).map(Vec::as_slice)).collect();
+            let wanted: Vec<Option<&[u8]>> = squares
+                .iter()
+                .map(|squares| squares.get(placed.square).map(Vec::as_slice))
+                .collect();
             let labels = placed.labeler.label(&wanted)?;
             columns.extend(placed.labeler.fields().into_iter().zip(labels.columns));
             for (row, failure) in labels.failures {
@@ -62,7 +72,12 @@ impl Device {
         if let (Some(known), false) = (&self.twins, twins.is_empty()) {
             columns = take_over(columns, &twins, groups, known.as_ref())?;
         }
-        Ok(LabeledBatch { number, groups, records, columns })
+        Ok(LabeledBatch {
+            number,
+            groups,
+            records,
+            columns,
+        })
     }
 }
 

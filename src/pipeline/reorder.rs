@@ -33,7 +33,12 @@ mod tests {
         let mut reorder = Reorder::default();
         let mut left = Vec::new();
         for number in [2, 0, 3, 1, 4] {
-            let batch = LabeledBatch { number, groups: GroupSet::METADATA, records: Vec::new(), columns: Vec::new() };
+            let batch = LabeledBatch {
+                number,
+                groups: GroupSet::METADATA,
+                records: Vec::new(),
+                columns: Vec::new(),
+            };
             left.extend(reorder.add(batch).map(|batch| batch.number));
         }
         assert_eq!(left, [0, 1, 2, 3, 4]);

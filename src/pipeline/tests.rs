@@ -14,8 +14,13 @@ use crate::record::{
 };
 use crate::write::WriteError;
 
-const GEOMETRY: Geometry =
-    Geometry { size: 2, fit: Fit::Squash, filter: Filter::Bicubic, alpha: Alpha::Over, background: [255; 3] };
+const GEOMETRY: Geometry = Geometry {
+    size: 2,
+    fit: Fit::Squash,
+    filter: Filter::Bicubic,
+    alpha: Alpha::Over,
+    background: [255; 3],
+};
 
 struct Bytes(Arc<Vec<u8>>);
 
@@ -25,7 +30,10 @@ impl OpenImage for Bytes {
     }
 
     fn stat(&self) -> std::io::Result<FileStat> {
-        Ok(FileStat { size: self.0.len() as u64, modified_at: 0 })
+        Ok(FileStat {
+            size: self.0.len() as u64,
+            modified_at: 0,
+        })
     }
 }
 
@@ -34,7 +42,11 @@ fn png_of(value: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, 2, 2);
     encoder.set_color(png::ColorType::Grayscale);
-    encoder.write_header().expect("header").write_image_data(&[value; 4]).expect("pixels");
+    encoder
+        .write_header()
+        .expect("header")
+        .write_image_data(&[value; 4])
+        .expect("pixels");
     bytes
 }
 
@@ -45,10 +57,21 @@ fn work(count: u64) -> Box<dyn Iterator<Item = WorkItem> + Send> {
             uri: format!("memory/{sequence}"),
             root: "memory".into(),
             path: sequence.to_string(),
-            stat: FileStat { size: bytes.len() as u64, modified_at: 0 },
+            stat: FileStat {
+                size: bytes.len() as u64,
+                modified_at: 0,
+            },
         };
-        let image = SourceImage { sequence, id, open: Arc::new(Bytes(bytes)) };
-        WorkItem { image, destination: Destination::Append, groups: GroupSet::all(1) }
+        let image = SourceImage {
+            sequence,
+            id,
+            open: Arc::new(Bytes(bytes)),
+        };
+        WorkItem {
+            image,
+            destination: Destination::Append,
+            groups: GroupSet::all(1),
+        }
     }))
 }
 
@@ -87,10 +110,19 @@ impl Labeler for FirstByte {
         std::thread::sleep(self.wait);
         if squares.iter().flatten().any(|square| Some(square[0]) == self.fails_at) {
             let message = "the model broke".to_owned();
-            return Err(LabelError::Option { model: "first-byte".into(), message });
+            return Err(LabelError::Option {
+                model: "first-byte".into(),
+                message,
+            });
         }
-        let values: Int64Array = squares.iter().map(|square| square.map(|square| i64::from(square[0]))).collect();
-        Ok(Labels { columns: vec![Arc::new(values) as ArrayRef], failures: Vec::new() })
+        let values: Int64Array = squares
+            .iter()
+            .map(|square| square.map(|square| i64::from(square[0])))
+            .collect();
+        Ok(Labels {
+            columns: vec![Arc::new(values) as ArrayRef],
+            failures: Vec::new(),
+        })
     }
 }
 
@@ -109,7 +141,13 @@ impl Sink for Remember {
             return Err(WriteError::Stopped);
         }
         let values = batch.columns[0].1.as_primitive::<arrow::datatypes::Int64Type>();
-        rows.extend(batch.records.iter().zip(values.values()).map(|(record, value)| (record.sequence, *value)));
+        rows.extend(
+            batch
+                .records
+                .iter()
+                .zip(values.values())
+                .map(|(record, value)| (record.sequence, *value)),
+        );
         Ok(())
     }
 
@@ -139,9 +177,15 @@ fn run_with(count: u64, devices: Vec<FirstByte>, sink: &Remember, stop: &Stop) -
             hash: true,
             twins: None,
         },
-        devices: devices.into_iter().map(|labeler| Device::new(vec![Box::new(labeler)], &[GEOMETRY], None)).collect(),
+        devices: devices
+            .into_iter()
+            .map(|labeler| Device::new(vec![Box::new(labeler)], &[GEOMETRY], None))
+            .collect(),
         sink: Box::new(sink.clone()),
-        options: RunOptions { images_per_batch: 4, threads: 2 },
+        options: RunOptions {
+            images_per_batch: 4,
+            threads: 2,
+        },
         ending: Ending::Complete,
         stop,
         progress: &Hidden,
@@ -151,12 +195,18 @@ fn run_with(count: u64, devices: Vec<FirstByte>, sink: &Remember, stop: &Stop) -
 }
 
 fn quick() -> FirstByte {
-    FirstByte { wait: Duration::ZERO, fails_at: None }
+    FirstByte {
+        wait: Duration::ZERO,
+        fails_at: None,
+    }
 }
 
 #[test]
 fn every_image_is_a_row_in_source_order_also_with_two_devices() {
-    let slow = || FirstByte { wait: Duration::from_millis(3), fails_at: None };
+    let slow = || FirstByte {
+        wait: Duration::from_millis(3),
+        fails_at: None,
+    };
     for devices in [vec![quick()], vec![slow(), quick()]] {
         let sink = Remember::default();
         let report = run_with(201, devices, &sink, &Stop::new(None)).expect("the run succeeds");
@@ -170,7 +220,10 @@ fn every_image_is_a_row_in_source_order_also_with_two_devices() {
 #[test]
 fn a_model_that_breaks_ends_the_run_and_keeps_what_was_finished() {
     let sink = Remember::default();
-    let broken = FirstByte { wait: Duration::ZERO, fails_at: Some(100) };
+    let broken = FirstByte {
+        wait: Duration::ZERO,
+        fails_at: Some(100),
+    };
     let error = run_with(201, vec![broken], &sink, &Stop::new(None)).expect_err("the model broke");
     assert!(format!("{error:#}").contains("the model broke"), "{error:#}");
     assert_eq!(sink.rows.lock().expect("rows").len(), 100);
@@ -179,7 +232,10 @@ fn a_model_that_breaks_ends_the_run_and_keeps_what_was_finished() {
 
 #[test]
 fn a_writer_that_fails_is_the_error_and_nobody_hangs() {
-    let sink = Remember { fails_after: Some(8), ..Remember::default() };
+    let sink = Remember {
+        fails_after: Some(8),
+        ..Remember::default()
+    };
     let error = run_with(5000, vec![quick(), quick()], &sink, &Stop::new(None)).expect_err("the writer failed");
     assert!(format!("{error:#}").contains("writing stopped"), "{error:#}");
 }
@@ -187,11 +243,18 @@ fn a_writer_that_fails_is_the_error_and_nobody_hangs() {
 #[test]
 fn a_deadline_ends_the_run_with_whole_batches_in_order() {
     let sink = Remember::default();
-    let slow = FirstByte { wait: Duration::from_millis(20), fails_at: None };
+    let slow = FirstByte {
+        wait: Duration::from_millis(20),
+        fails_at: None,
+    };
     let stop = Stop::new(Some(Instant::now() + Duration::from_millis(150)));
     run_with(100_000, vec![slow], &sink, &stop).expect("an early end is no error");
     let rows = sink.rows.lock().expect("rows");
     assert!(!rows.is_empty() && rows.len() < 100_000);
-    assert!(rows.iter().enumerate().all(|(index, (sequence, _))| index as u64 == *sequence));
+    assert!(
+        rows.iter()
+            .enumerate()
+            .all(|(index, (sequence, _))| index as u64 == *sequence)
+    );
     assert_eq!(*sink.ended.lock().expect("ending"), Some(Ending::Early));
 }

@@ -37,7 +37,11 @@ pub fn read(paths: &[String]) -> anyhow::Result<Option<Recorded>> {
         folder: path_of_text(&folder),
         single_file: None,
     });
-    Ok(Some(Recorded { roots: roots.collect(), config, out }))
+    Ok(Some(Recorded {
+        roots: roots.collect(),
+        config,
+        out,
+    }))
 }
 
 /// Gives roots the names under which the dataset knows their folders: `pics` and its absolute path
@@ -66,7 +70,8 @@ pub fn keep_names(mut roots: Vec<Root>, out: &Path) -> anyhow::Result<Vec<Root>>
     Ok(roots)
 }
 
-/// Records the plan of a finished run beside what earlier runs recorded.
+/// Records roots and plan of a run beside what earlier runs recorded. To be called before the first
+/// row is written: a run that is killed leaves rows, and the next one must know their roots.
 pub fn write(plan: &RunPlan, bookkeeping: &Path) -> anyhow::Result<()> {
     let mut known = folders(&plan.out)?;
     for root in plan.roots.iter().filter(|root| root.single_file.is_none()) {

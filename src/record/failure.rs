@@ -70,7 +70,10 @@ pub struct Failure {
 impl Failure {
     /// A failure of `kind` with its sentence.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 }
 

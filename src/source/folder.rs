@@ -71,11 +71,22 @@ impl Root {
         if absolute.is_file() {
             let folder = absolute.parent().map(Path::to_path_buf).unwrap_or_default();
             let named = name != path.trim_end_matches('/');
-            let parent = Path::new(name).parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let parent = Path::new(name)
+                .parent()
+                .filter(|p| !p.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
             let root_name = if named { name.to_owned() } else { path_text(parent) };
-            return Ok(Self { name: root_name.into(), folder, single_file: Some(absolute) });
+            return Ok(Self {
+                name: root_name.into(),
+                folder,
+                single_file: Some(absolute),
+            });
         }
-        Ok(Self { name: name.into(), folder: absolute, single_file: None })
+        Ok(Self {
+            name: name.into(),
+            folder: absolute,
+            single_file: None,
+        })
     }
 }
 
@@ -122,9 +133,18 @@ pub struct FolderSource {
 impl FolderSource {
     /// A source over `roots`; fails on a glob that cannot be read.
     pub fn new(roots: Vec<Root>, options: FolderOptions) -> Result<Self, globset::Error> {
-        let include = if options.include.is_empty() { None } else { Some(glob_set(&options.include)?) };
+        let include = if options.include.is_empty() {
+            None
+        } else {
+            Some(glob_set(&options.include)?)
+        };
         let exclude = glob_set(&options.exclude)?;
-        Ok(Self { roots, options, include, exclude })
+        Ok(Self {
+            roots,
+            options,
+            include,
+            exclude,
+        })
     }
 
     fn takes_folder(&self, entry: &DirEntry) -> bool {
@@ -166,14 +186,22 @@ fn glob_set(globs: &[String]) -> Result<GlobSet, globset::Error> {
 }
 
 fn has_image_extension(path: &Path) -> bool {
-    let Some(extension) = path.extension().and_then(|e| e.to_str()) else { return false };
+    let Some(extension) = path.extension().and_then(|e| e.to_str()) else {
+        return false;
+    };
     let extension = extension.to_ascii_lowercase();
     IMAGE_EXTENSIONS.contains(&extension.as_str()) || METADATA_ONLY_EXTENSIONS.contains(&extension.as_str())
 }
 
 impl Source for FolderSource {
     fn walk(&self) -> Box<dyn Walk + Send + '_> {
-        Box::new(FolderWalk { source: self, next_root: 0, current: None, report: WalkReport::default(), errors_in_root: 0 })
+        Box::new(FolderWalk {
+            source: self,
+            next_root: 0,
+            current: None,
+            report: WalkReport::default(),
+            errors_in_root: 0,
+        })
     }
 
     fn roots(&self) -> Vec<Arc<str>> {
@@ -184,10 +212,21 @@ impl Source for FolderSource {
         let root = self.roots.iter().find(|known| *known.name == *root)?;
         let file = root.folder.join(path_of_text(path));
         // A file that has vanished since the walk is found out when it is opened.
-        let stat = std::fs::metadata(&file).map_or(FileStat { size: 0, modified_at: 0 }, |found| file_stat(&found));
+        let stat = std::fs::metadata(&file).map_or(
+            FileStat {
+                size: 0,
+                modified_at: 0,
+            },
+            |found| file_stat(&found),
+        );
         Some(SourceImage {
             sequence: 0,
-            id: ImageId { uri: path_text(&file), root: root.name.clone(), path: path.to_owned(), stat },
+            id: ImageId {
+                uri: path_text(&file),
+                root: root.name.clone(),
+                path: path.to_owned(),
+                stat,
+            },
             open: Arc::new(LocalFile(file)),
         })
     }
@@ -213,7 +252,9 @@ impl FolderWalk<'_> {
 
     fn start_next_root(&mut self) -> bool {
         let source = self.source;
-        let Some(root) = source.roots.get(self.next_root) else { return false };
+        let Some(root) = source.roots.get(self.next_root) else {
+            return false;
+        };
         self.next_root += 1;
         self.errors_in_root = 0;
         let start = root.single_file.as_ref().unwrap_or(&root.folder);
@@ -354,11 +395,17 @@ pub fn path_of_text(text: &str) -> PathBuf {
 }
 
 fn file_stat(metadata: &std::fs::Metadata) -> FileStat {
-    let modified_at = metadata.modified().ok().map_or(0, |time| match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => after.as_micros() as i64,
-        Err(before) => -(before.duration().as_micros() as i64),
-    });
-    FileStat { size: metadata.len(), modified_at }
+    let modified_at = metadata
+        .modified()
+        .ok()
+        .map_or(0, |time| match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => after.as_micros() as i64,
+            Err(before) => -(before.duration().as_micros() as i64),
+        });
+    FileStat {
+        size: metadata.len(),
+        modified_at,
+    }
 }
 
 /// A file on a file system.
@@ -399,7 +446,11 @@ mod tests {
     }
 
     fn walk(folder: &Path, options: FolderOptions) -> (Vec<String>, WalkReport) {
-        let root = Root { name: "r".into(), folder: folder.to_path_buf(), single_file: None };
+        let root = Root {
+            name: "r".into(),
+            folder: folder.to_path_buf(),
+            single_file: None,
+        };
         let source = FolderSource::new(vec![root], options).expect("globs");
         let mut walk = source.walk();
         let paths = walk.by_ref().map(|image| image.id.path).collect();
@@ -409,21 +460,48 @@ mod tests {
     #[test]
     fn images_come_in_a_stable_order_without_bookkeeping_and_hidden_files() {
         let dir = tempfile::tempdir().expect("tempdir");
-        touch(dir.path(), &["b.png", "a/2.JPG", "a/10.jpg", "@eaDir/b.png", ".hid/x.png", ".h.png", "n.txt", "out/q.png"]);
-        let options = FolderOptions { skip_folders: vec![dir.path().join("out")], ..FolderOptions::default() };
+        touch(
+            dir.path(),
+            &[
+                "b.png",
+                "a/2.JPG",
+                "a/10.jpg",
+                "@eaDir/b.png",
+                ".hid/x.png",
+                ".h.png",
+                "n.txt",
+                "out/q.png",
+            ],
+        );
+        let options = FolderOptions {
+            skip_folders: vec![dir.path().join("out")],
+            ..FolderOptions::default()
+        };
         let (paths, report) = walk(dir.path(), options);
         assert_eq!(paths, ["a/10.jpg", "a/2.JPG", "b.png"]);
         assert_eq!((report.found, report.complete_roots.len()), (3, 1));
-        let (paths, _) = walk(dir.path(), FolderOptions { hidden: true, ..FolderOptions::default() });
-        assert_eq!(paths, [".h.png", ".hid/x.png", "a/10.jpg", "a/2.JPG", "b.png", "out/q.png"]);
+        let (paths, _) = walk(
+            dir.path(),
+            FolderOptions {
+                hidden: true,
+                ..FolderOptions::default()
+            },
+        );
+        assert_eq!(
+            paths,
+            [".h.png", ".hid/x.png", "a/10.jpg", "a/2.JPG", "b.png", "out/q.png"]
+        );
     }
 
     #[test]
     fn globs_choose_and_leave_out() {
         let dir = tempfile::tempdir().expect("tempdir");
         touch(dir.path(), &["a/1.png", "b/1.png", "b/2.png"]);
-        let options =
-            FolderOptions { include: vec!["b/**".into()], exclude: vec!["**/2.png".into()], ..FolderOptions::default() };
+        let options = FolderOptions {
+            include: vec!["b/**".into()],
+            exclude: vec!["**/2.png".into()],
+            ..FolderOptions::default()
+        };
         assert_eq!(walk(dir.path(), options).0, ["b/1.png"]);
     }
 
@@ -435,7 +513,13 @@ mod tests {
         std::os::unix::fs::symlink(dir.path().join("a/1.png"), dir.path().join("a/2.png")).expect("link");
         let (paths, report) = walk(dir.path(), FolderOptions::default());
         assert_eq!((paths, report.links_passed_over), (vec!["a/1.png".to_owned()], 2));
-        let (paths, report) = walk(dir.path(), FolderOptions { follow_links: true, ..FolderOptions::default() });
+        let (paths, report) = walk(
+            dir.path(),
+            FolderOptions {
+                follow_links: true,
+                ..FolderOptions::default()
+            },
+        );
         assert_eq!(paths, ["a/1.png", "a/2.png"]);
         assert_eq!((report.loops, report.complete_roots.len()), (1, 1), "{report:?}");
     }
@@ -454,7 +538,13 @@ mod tests {
         assert_eq!(name(b"a\xff.png"), "a\\xFF.png");
         assert_ne!(name(b"a\xff.png"), name(b"a\xfe.png"));
         assert_ne!(name(b"a\xff.png"), name(b"a\\xFF.png"));
-        for bytes in [&b"a\xff\xfe.png"[..], b"a\\xFF.png", b"plain.png", b"a\\x", "\u{e4}\\xZZ".as_bytes()] {
+        for bytes in [
+            &b"a\xff\xfe.png"[..],
+            b"a\\xFF.png",
+            b"plain.png",
+            b"a\\x",
+            "\u{e4}\\xZZ".as_bytes(),
+        ] {
             assert_eq!(path_of_text(&name(bytes)).as_os_str().as_bytes(), bytes);
         }
     }

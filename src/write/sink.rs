@@ -3,7 +3,7 @@
 //! old one's name when the last of them came.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
 
@@ -69,6 +69,8 @@ pub struct PartsSink {
     is_rewritten: Vec<bool>,
     open: Option<OpenPart>,
     rewrite: Option<OpenRewrite>,
+    /// A part of which some rows are committed already, and how many it still expects.
+    unfinished: Option<(usize, usize)>,
     next_number: u32,
     report: WriteReport,
     /// Set by the first error: after it nothing more is written.
@@ -87,6 +89,7 @@ struct OpenRewrite {
     part: usize,
     /// Rows that are still expected.
     missing: usize,
+    begun: Instant,
     rewrite: PartRewrite,
 }
 
@@ -101,6 +104,7 @@ impl PartsSink {
             changes,
             open: None,
             rewrite: None,
+            unfinished: None,
             report: WriteReport::default(),
             stopped: false,
         }
@@ -201,7 +205,32 @@ impl PartsSink {
         let is_last = open.missing == 0;
         self.rewrite = Some(open);
         replaced?;
-        if is_last { self.commit_rewrite() } else { Ok(()) }
+        if is_last {
+            self.commit_rewrite()
+        } else {
+            self.commit_old_rewrite()
+        }
+    }
+
+    /// Commits what is done of a rewrite that is as old as a part may be, so that a crash costs no
+    /// more than that; the part's other rows begin another rewrite. A part that also loses rows
+    /// waits for its end: taking them out moves the rows behind them.
+    fn commit_old_rewrite(&mut self) -> Result<(), WriteError> {
+        let limit = Duration::from_secs(self.shared.spec.options.part_secs);
+        let Some(open) = self.rewrite.as_ref().filter(|open| open.begun.elapsed() >= limit) else {
+            return Ok(());
+        };
+        let (part, missing) = (open.part, open.missing);
+        if self.changes.get(part).is_some_and(|changes| !changes.gone.is_empty()) {
+            return Ok(());
+        }
+        self.commit_rewrite()?;
+        let info = &self.parts[part];
+        let reread = PartInfo::read(&info.path(&self.shared.out), info.number);
+        self.parts[part] = reread.map_err(|error| WriteError::Reopen(Box::new(error)))?.0;
+        self.is_rewritten[part] = false;
+        self.unfinished = Some((part, missing));
+        Ok(())
     }
 
     fn begin_rewrite(&mut self, part: usize) -> Result<OpenRewrite, WriteError> {
@@ -218,10 +247,12 @@ impl PartsSink {
         }
         let none = PartChanges::default();
         let changes = self.changes.get(part).unwrap_or(&none);
+        let unfinished = self.unfinished.take().filter(|(of, _)| *of == part);
         let rewrite = PartRewrite::begin(&self.shared, info, &changes.gone, &self.shared.out, &info.name())?;
         Ok(OpenRewrite {
             part,
-            missing: changes.replaced.len(),
+            missing: unfinished.map_or(changes.replaced.len(), |(_, missing)| missing),
+            begun: Instant::now(),
             rewrite,
         })
     }
@@ -328,7 +359,10 @@ impl Sink for PartsSink {
     }
 
     fn tick(&mut self) -> Result<(), WriteError> {
-        self.guarded(Self::close_if_full)
+        self.guarded(|sink| {
+            sink.close_if_full()?;
+            sink.commit_old_rewrite()
+        })
     }
 
     fn finish(mut self: Box<Self>, ending: Ending) -> Result<WriteReport, WriteError> {

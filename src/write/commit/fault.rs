@@ -342,14 +342,10 @@ impl Disk {
                 panic!("{path:?} is not plain")
             };
             here.push(name);
-            node = match self.nodes[node].live_names.get(name) {
-                Some(child) => *child,
-                None => {
-                    let child = self.import(&here);
-                    self.nodes[node].live_names.insert(name.to_owned(), child);
-                    child
-                }
-            };
+            let known = self.nodes[node].live_names.get(name).copied();
+            let child = known.unwrap_or_else(|| self.import(&here));
+            self.nodes[node].live_names.insert(name.to_owned(), child);
+            node = child;
         }
         node
     }

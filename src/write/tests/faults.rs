@@ -38,7 +38,9 @@ enum Action {
 impl Scenario {
     fn act(&self, out: &Path, fs: Arc<dyn CommitFs>) -> anyhow::Result<()> {
         match self.action {
-            Action::Run => drop(run(out, "photos", &self.after, self.plan_after, fs)?),
+            Action::Run => {
+                run(out, "photos", &self.after, self.plan_after, fs)?;
+            }
             Action::Compact => {
                 let options = WriteOptions {
                     part_rows: 8,
@@ -136,7 +138,14 @@ impl Scenario {
         let result = self.act(&base.join("labels"), Arc::new(fs.clone()));
         let what = format!("{fault:?} at call {at}");
         assert!(fs.calls() >= at, "{what} never came");
-        assert!(result.is_err() || fault == Fault::Error, "{what} went unnoticed");
+        match result {
+            Ok(()) => assert!(fault == Fault::Error, "{what} went unnoticed"),
+            Err(error) if fault == Fault::Error => {
+                let text = format!("{error:#}");
+                assert!(text.contains("the disk is full"), "{what}: {text}");
+            }
+            Err(_) => {}
+        }
         let left: Vec<PathBuf> = match fault {
             Fault::Error => vec![base],
             Fault::Stop => {
@@ -175,20 +184,21 @@ impl Scenario {
 
 /// Every name on a disk, and what its parts say, apart from the time.
 fn describe(disk: &Path) -> String {
-    let mut text = String::new();
+    let mut texts = Vec::new();
     for entry in std::fs::read_dir(disk).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() {
-            text += &format!("{name} [{}]", describe(&path));
+        texts.push(if path.is_dir() {
+            format!("{name} [{}]", describe(&path))
         } else if let Some(number) = parts::part_number(name.trim_end_matches(".staged")) {
             let part = PartInfo::read(&path, number).map(|(part, _)| (part.meta, part.schema.fields().len()));
-            text += &format!("{name} {part:?} {:?}", part.is_ok().then(|| labels_of(&path)));
+            format!("{name} {part:?} {:?}", part.is_ok().then(|| labels_of(&path)))
         } else {
-            text += &format!("{name} {} ", path.metadata().unwrap().len());
-        }
+            format!("{name} {}", path.metadata().unwrap().len())
+        });
     }
-    text
+    texts.sort();
+    texts.join(", ")
 }
 
 fn copy_tree(from: &Path, to: &Path) {

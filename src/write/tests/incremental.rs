@@ -180,6 +180,32 @@ fn dropping_a_model_needs_a_word() {
 }
 
 #[test]
+fn an_embedding_of_another_dimension_takes_the_place_of_the_old_one() {
+    let (_folder, out, world) = nine();
+    let mut spec = CLIP.spec();
+    let wider = DataType::FixedSizeList(Arc::new(Field::new("item", DataType::Float32, true)), 7);
+    spec.groups[1] = group(
+        "clip",
+        "c2",
+        vec![
+            Arc::new(Field::new("clip_embedding", wider, true)),
+            clip_fields().remove(1),
+        ],
+    );
+    let mut dataset = open(&out, spec);
+    let changes = changes(&mut dataset, "photos", &world, ReconcileOptions::default()).unwrap();
+    assert_eq!(changes.stale_groups[0].reason, StaleReason::Changed);
+    assert_eq!((changes.counts.stale, changes.dropped_groups.len()), (9, 0));
+    let sink = Box::new(dataset.sink(&changes).unwrap());
+    assert_eq!(dataset.replacements(&changes).count(), 9);
+    sink.finish(Ending::Early).unwrap();
+    // The old numbers cannot stay in a column of another length; the new ones are not there yet.
+    let rows = read_all(&out);
+    assert_eq!(rows.column_by_name("clip_embedding").unwrap().null_count(), 9);
+    assert_eq!(strings(&rows, "style")[0].as_deref(), Some("c1"));
+}
+
+#[test]
 fn an_interrupted_relabeling_goes_on_where_it_stopped() {
     let (_folder, out, world) = nine();
     let newer = Plan {
@@ -206,6 +232,42 @@ fn an_interrupted_relabeling_goes_on_where_it_stopped() {
         run(&out, "photos", &world, newer, real()).unwrap(),
         WriteReport::default()
     );
+}
+
+#[test]
+fn a_relabeling_that_is_killed_keeps_what_is_as_old_as_a_part_may_be() {
+    let (_folder, out, world) = nine();
+    let newer = Plan {
+        clip: Some("c2"),
+        tagger: None,
+    };
+    let options = ReconcileOptions::default();
+    let mut spec = newer.spec();
+    spec.options.part_secs = 0;
+    let mut dataset = open(&out, spec);
+    let work = changes(&mut dataset, "photos", &world, options).unwrap();
+    let mut sink = dataset.sink(&work).unwrap();
+    for (number, row) in dataset.replacements(&work).take(2).enumerate() {
+        let row = row.unwrap();
+        let records = vec![world.record("photos", &row.path, row.destination)];
+        let columns = newer.columns(&records, row.groups);
+        let batch = LabeledBatch {
+            number: number as u64,
+            groups: row.groups,
+            records,
+            columns,
+        };
+        sink.write(batch).unwrap();
+    }
+    // Killed: nothing is finished.
+    drop((sink, dataset));
+    let mut dataset = open(&out, newer.spec());
+    let left = changes(&mut dataset, "photos", &world, options).unwrap();
+    assert_eq!((left.counts.stale, left.counts.unchanged), (7, 2));
+    drop(dataset);
+    let report = run(&out, "photos", &world, newer, real()).unwrap();
+    assert_eq!(report.rows_replaced, 7);
+    assert_eq!(read(&out), world.rows(newer));
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Plan {
     }
 
     /// The labels of some records in the given groups.
-    fn columns(self, records: &[ImageRecord], groups: GroupSet) -> Vec<LabelColumn> {
+    pub fn columns(self, records: &[ImageRecord], groups: GroupSet) -> Vec<LabelColumn> {
         let mut columns = Vec::new();
         for (index, group) in self.spec().groups.iter().enumerate().skip(1) {
             if groups.contains(GroupSet(1 << index)) {
