@@ -3,45 +3,45 @@
 //!
 //! The modules, in the order in which a run and then an image meet them:
 
-/// What was typed.
+// What was typed.
 pub mod cli;
-/// What the configuration file says.
+// What the configuration file says.
 pub mod config;
-/// What will happen.
+// What will happen.
 pub mod plan;
-/// The run: a call a stage.
+// The run: a call a stage.
 pub mod pipeline;
-/// The types that travel between the stages.
+// The types that travel between the stages.
 pub mod record;
-/// Stage: where images come from.
+// Stage: where images come from.
 pub mod source;
-/// Stage: what an image says about itself.
+// Stage: what an image says about itself.
 pub mod metadata;
-/// Stage: bytes to pixels, pixels to the models' squares.
+// Stage: bytes to pixels, pixels to the models' squares.
 pub mod decode;
-/// One image through read, metadata, decode and resize.
+// One image through read, metadata, decode and resize.
 pub mod prepare;
-/// Models: manifests, files, the runtime.
+// Models: manifests, files, the runtime.
 pub mod model;
-/// Stage: squares to columns.
+// Stage: squares to columns.
 pub mod label;
-/// Stage: rows to a Parquet dataset.
+// Stage: rows to a Parquet dataset.
 pub mod write;
-/// Where the time goes.
+// Where the time goes.
 pub mod clock;
-/// Why a run ends early.
+// Why a run ends early.
 pub mod stop;
-/// What a run did.
+// What a run did.
 pub mod report;
-/// Numbers for Prometheus.
+// Numbers for Prometheus.
 pub mod metrics;
-/// What a person sees meanwhile.
+// What a person sees meanwhile.
 pub mod progress;
-/// `inspect`.
+// `inspect`.
 pub mod inspect;
-/// `doctor`.
+// `doctor`.
 pub mod doctor;
-/// `run`, `plan`, `models`, `verify`, `compact`: the glue between the command line and the rest.
+// `run`, `plan`, `models`, `verify`, `compact`: the glue between the command line and the rest.
 pub mod commands;
-/// Exit statuses.
+// Exit statuses.
 pub mod exit;

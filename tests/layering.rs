@@ -44,9 +44,9 @@ fn sources_of(module: &str) -> Vec<(String, String)> {
         for entry in entries {
             let path = entry.expect("a directory entry").path();
             if path.is_dir() {
-                folders.push(path)
+                folders.push(path);
             } else {
-                files.push(path)
+                files.push(path);
             }
         }
     }
