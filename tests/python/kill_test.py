@@ -113,9 +113,14 @@ def read_with_duckdb(out: Path, count: int) -> pa.Table:
     if count % 2 == 0 or not hasattr(read_with_duckdb, "kept"):
         read_with_duckdb.kept = duckdb.connect(config={"threads": 1})
     connection = read_with_duckdb.kept
-    rows, distinct = connection.sql(f"select count(*), count(distinct uri) from '{out}/*.parquet'").fetchall()[0]
-    if rows != distinct:
-        raise AssertionError(f"DuckDB counts {rows} rows of {distinct} uris")
+    # A part that loses rows under the query is counted by one footer and read by another; a row that is there twice is
+    # there twice the next time as well.
+    for _ in range(3):
+        rows, distinct = connection.sql(f"select count(*), count(distinct uri) from '{out}/*.parquet'").fetchall()[0]
+        if rows == distinct:
+            break
+    else:
+        raise AssertionError(f"DuckDB counts {rows} rows of {distinct} uris, three times")
     return connection.sql(f"from '{out}/*.parquet'").to_arrow_table()
 
 
