@@ -11,8 +11,8 @@ use crate::clock::StageClock;
 use crate::decode::{self, DecodeOptions};
 use crate::metadata::{self, ReadOptions, SidecarKind};
 use crate::record::{
-    DecodedImage, ErrorKind, Failure, Geometry, GroupSet, ImageRecord, MetadataStatus, Picture, RawMetadata, Twins,
-    WorkItem,
+    DecodedImage, Destination, ErrorKind, Failure, Geometry, GroupSet, ImageRecord, MetadataStatus, Picture,
+    RawMetadata, Twins, WorkItem,
 };
 
 /// What the plan wants of every image before the models.
@@ -100,8 +100,11 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
     record.recovered = metadata::interpret::interpret(&raw);
     record.facts = raw.facts.clone();
 
+    // Only new rows have twins: once committed rows are replaced, a part may lose rows, and those
+    // behind them are no longer where the ledger says.
+    let is_new = item.destination == Destination::Append;
     let twin = match (&options.twins, &record.blake3) {
-        (Some(twins), Some(blake3)) if needs_pixels => twins.find(blake3, item.groups),
+        (Some(twins), Some(blake3)) if needs_pixels && is_new => twins.find(blake3, item.groups),
         _ => None,
     };
     clock.copied.fetch_add(u64::from(twin.is_some()), Ordering::Relaxed);

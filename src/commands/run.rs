@@ -78,7 +78,12 @@ fn open_and_label(
     let is_first = dataset.ledger().is_empty();
     let outcome = label(plan, labelers, dataset, stop, progress, report);
     // Asked of the parts themselves, so that it holds after an error too.
-    report.rows_in_dataset = write::count_rows(&plan.out)?;
+    match write::count_rows(&plan.out) {
+        Ok(rows) => report.rows_in_dataset = rows,
+        Err(error) if outcome.is_ok() => return Err(error.into()),
+        // The run's own error says more.
+        Err(_) => {}
+    }
     outcome.map(|()| is_first)
 }
 
