@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod preprocess;
 pub mod runtime;
 pub mod session;
+pub mod source;
 pub mod standin;
 pub mod store;
 pub mod tensor;

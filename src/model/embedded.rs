@@ -1,35 +1,19 @@
-//! The models that are part of the program: small, for trying out, there without any download.
+//! The models that come with the program: every manifest in `models/`, and the small files beside
+//! them. The demo models are whole and need no download; of the others the weights are fetched.
 
-/// A model whose files are compiled in.
+/// A model whose manifest, and perhaps files, are compiled in.
 #[derive(Debug)]
 pub struct EmbeddedModel {
-    /// The name in its manifest.
+    /// The name in its manifest, which is that of its folder.
     pub name: &'static str,
     /// Its `model.toml`.
     pub manifest: &'static str,
-    /// Its files: name in the manifest, bytes.
+    /// The files that are compiled in: name in the manifest, bytes.
     pub files: &'static [(&'static str, &'static [u8])],
 }
 
-/// The named files of `models/NAME/`, compiled in.
-macro_rules! embedded {
-    ($name:literal: $($file:literal),+) => {
-        EmbeddedModel {
-            name: $name,
-            manifest: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/", $name, "/model.toml")),
-            files: &[$((
-                $file,
-                include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/", $name, "/", $file)).as_slice(),
-            )),+],
-        }
-    };
-}
-
-/// Every embedded model.
-pub static EMBEDDED: &[EmbeddedModel] = &[
-    embedded!("demo-clip": "image.onnx", "text.onnx", "tokenizer.json"),
-    embedded!("demo-tagger": "model.onnx", "selected_tags.csv"),
-];
+/// Every model in `models/`, by name; `build.rs` lists the folder.
+pub static EMBEDDED: &[EmbeddedModel] = include!(concat!(env!("OUT_DIR"), "/embedded_models.rs"));
 
 #[cfg(test)]
 mod tests {
@@ -37,19 +21,30 @@ mod tests {
     use crate::model::{Manifest, ModelStore};
 
     #[test]
-    fn every_embedded_model_is_whole_and_says_that_it_is_a_demo() {
+    fn every_manifest_parses_is_named_as_its_folder_and_tells_licence_and_origin() {
+        assert!(EMBEDDED.iter().any(|embedded| embedded.name == "demo-clip"));
         for embedded in EMBEDDED {
             let manifest = Manifest::parse(embedded.manifest, embedded.name).unwrap();
             assert_eq!(manifest.name, embedded.name);
-            assert!(manifest.demo);
-            let files: Vec<&str> = embedded.files.iter().map(|(name, _)| *name).collect();
-            for needed in manifest.needed_files() {
-                assert!(files.contains(&needed), "{} lacks {needed}", embedded.name);
+            for (key, value) in [("licence", &manifest.licence), ("origin", &manifest.origin)] {
+                assert!(!value.trim().is_empty(), "{} tells no {key}", embedded.name);
             }
+        }
+    }
+
+    #[test]
+    fn demo_models_are_whole_and_compiled_in_files_are_as_pinned() {
+        for embedded in EMBEDDED {
             let model = ModelStore::default().resolve(embedded.name).unwrap();
-            for file in files {
+            for (file, _) in embedded.files {
                 model.file(file).unwrap();
             }
+            assert!(
+                !model.manifest.demo || model.missing_files().is_empty(),
+                "{} lacks {:?}",
+                embedded.name,
+                model.missing_files()
+            );
         }
     }
 }

@@ -299,7 +299,8 @@ pub struct FileSpec {
     pub sha256: Option<String>,
     /// Bytes.
     pub size: Option<u64>,
-    /// `hub:OWNER/REPO/PATH`, a URL, or `wheel:PACKAGE==VERSION/PATH`.
+    /// Where it is had: `hub:OWNER/REPO[@REVISION]/PATH`, a URL, `wheel:PACKAGE==VERSION/PATH`,
+    /// `folder:/PATH`; or `export:COMMAND` where no place offers it and a script makes it.
     pub source: Option<String>,
 }
 

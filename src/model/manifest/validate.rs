@@ -4,6 +4,7 @@
 use std::path::{Component, Path};
 
 use super::{ClassifyTable, Manifest, ModelKind};
+use crate::model::source::FileSource;
 
 /// Largest square that a model may ask for, in pixels a side.
 const MAX_SIZE: u32 = 4096;
@@ -81,6 +82,9 @@ impl Manifest {
             if hash.is_some_and(|hash| hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
                 return Err(format!("`sha256` of `{file}` is not 64 hex digits"));
             }
+        }
+        for source in self.files.iter().filter_map(|listed| listed.source.as_ref()) {
+            source.parse::<FileSource>()?;
         }
         Ok(())
     }
