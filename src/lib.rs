@@ -27,6 +27,8 @@ pub mod model;
 pub mod label;
 // Stage: rows to a Parquet dataset.
 pub mod write;
+// A dataset read back: what exports, search and pages are made from.
+pub mod dataset;
 // Where the time goes.
 pub mod clock;
 // Why a run ends early.
