@@ -298,8 +298,33 @@ def opaque(image, alpha, background):
     return Image.alpha_composite(canvas, image).convert("RGB")
 
 
+def centre(image, size):
+    width, height = image.size
+    left, top = int(round((width - size) / 2.0)), int(round((height - size) / 2.0))
+    return image.crop((left, top, left + size, top + size))
+
+
+def through_jpeg(image, quality):
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=quality)
+    return Image.open(buffer).convert("RGB")
+
+
 def square(image, fit, resample, size, background):
     width, height = image.size
+    if fit.startswith("squash-crop-"):
+        side, *quality = (int(word) for word in fit.split("-")[2:] if word.isdigit())
+        whole = image.resize((side, side), resample)
+        return centre(through_jpeg(whole, quality[0]) if quality else whole, size)
+    if fit.startswith("crop-from-"):
+        side, short = int(fit.split("-")[2]), min(width, height)
+        return centre(image.resize(tuple(side if one == short else int(side * one / short) for one in image.size), resample), size)
+    if fit == "letterbox":
+        long = max(width, height)
+        inner = image.resize((max(width * size // long, 1), max(height * size // long, 1)), resample)
+        canvas = Image.new("RGB", (size, size), tuple(background))
+        canvas.paste(inner, ((size - inner.width) // 2, (size - inner.height) // 2))
+        return canvas
     if fit == "squash":
         return image.resize((size, size), resample)
     if fit == "pad":
@@ -341,6 +366,12 @@ def resize_cases():
     yield 400, 700, 4, "squash", "bilinear", 200, "over", (0, 128, 255), None
     yield 100, 321, 3, "crop", "lanczos", 80, "over", (255, 255, 255), None
     yield 333, 77, 3, "squash", "nearest", 64, "over", (255, 255, 255), None
+    for width, height in ((301, 200), (150, 420)):
+        yield width, height, 4, "letterbox", "lanczos", 96, "over", (124, 116, 104), None
+        yield width, height, 3, "crop-from-120", "bicubic", 96, "over", (255, 255, 255), None
+        yield width, height, 3, "squash-crop-120", "bilinear", 96, "over", (255, 255, 255), None
+    # Not resized: a level more or less before a JPEG is several behind it.
+    yield 120, 120, 3, "squash-crop-120-jpeg-75", "bilinear", 96, "over", (255, 255, 255), None
 
 
 def write_squares():

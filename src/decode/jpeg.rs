@@ -4,7 +4,7 @@
 //! Warnings that leave the picture whole (stray bytes between segments) are let through, as
 //! Pillow does; unlike Pillow, damaged Huffman data is not.
 
-use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor};
+use turbojpeg::{Colorspace, Compressor, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp};
 
 use super::limits::{DecodeOptions, JpegScale, pixel_buffer, without_stop};
 use super::png::spread;
@@ -74,6 +74,37 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Picture, F
             data,
         }),
     }
+}
+
+/// Compresses a square of RGB pixels as Pillow does (4:2:0) and decompresses it again, in place.
+pub(super) fn round_trip(square: &mut [u8], side: usize, quality: u8) {
+    let pitch = side * 3;
+    let format = PixelFormat::RGB;
+    let mut through = || -> turbojpeg::Result<()> {
+        let mut compressor = Compressor::new()?;
+        compressor.set_quality(i32::from(quality))?;
+        compressor.set_subsamp(Subsamp::Sub2x2)?;
+        let (width, height) = (side, side);
+        let file = compressor.compress_to_vec(Image {
+            pixels: &*square,
+            width,
+            pitch,
+            height,
+            format,
+        })?;
+        let pixels = &mut *square;
+        Decompressor::new()?.decompress(
+            &file,
+            Image {
+                pixels,
+                width,
+                pitch,
+                height,
+                format,
+            },
+        )
+    };
+    through().expect("a small square of RGB pixels can be compressed at any quality from 1 to 100");
 }
 
 /// The smallest of 1, 1/2, 1/4 and 1/8 that keeps the short side long enough. The eighths between

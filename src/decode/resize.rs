@@ -8,6 +8,7 @@
 mod axis;
 mod canvas;
 mod exact;
+mod fits;
 mod pass;
 
 use std::cell::RefCell;
@@ -65,10 +66,8 @@ fn square(workspace: &mut Workspace, picture: &Picture, geometry: &Geometry) -> 
         return out;
     }
     match geometry.fit {
-        Fit::Crop => {
-            let (canvas, columns, rows) = crop(picture, geometry);
-            render(workspace, &canvas, geometry.filter, columns, rows, &mut out);
-        }
+        Fit::Crop => fits::crop(workspace, picture, geometry, size, &mut out),
+        Fit::CropFrom { side } => fits::crop(workspace, picture, geometry, side.max(size), &mut out),
         Fit::Pad => {
             let side = picture.width.max(picture.height);
             let canvas = Canvas::padded(picture, geometry, side);
@@ -80,69 +79,13 @@ fn square(workspace: &mut Workspace, picture: &Picture, geometry: &Geometry) -> 
             let (columns, rows) = (Axis::whole(picture.width, size), Axis::whole(picture.height, size));
             render(workspace, &canvas, geometry.filter, columns, rows, &mut out);
         }
-        Fit::Edge => edge(workspace, picture, geometry, &mut out),
+        Fit::SquashCrop { side, jpeg } => {
+            fits::squash_crop(workspace, picture, geometry, side.max(size), jpeg, &mut out);
+        }
+        Fit::Edge => fits::inside(workspace, picture, geometry, fits::Gaps::Repeat, &mut out),
+        Fit::Letterbox => fits::inside(workspace, picture, geometry, fits::Gaps::Background, &mut out),
     }
     out
-}
-
-/// Shortest side to the size, the other in proportion (truncated), then the middle; the offset is
-/// rounded half to even, as Python's `round` does in torchvision's `CenterCrop`.
-fn crop<'a>(picture: &'a Picture, geometry: &Geometry) -> (Canvas<'a>, Axis, Axis) {
-    let size = u64::from(geometry.size);
-    let (width, height) = (u64::from(picture.width), u64::from(picture.height));
-    let short = width.min(height);
-    let axis = |side: u64| {
-        let target = if side == short { size } else { size * side / short };
-        let start = half_to_even(target - size);
-        Axis {
-            source: side as u32,
-            target,
-            start,
-            length: geometry.size,
-        }
-    };
-    (Canvas::of(picture, geometry), axis(width), axis(height))
-}
-
-/// Half of `gap`, a remaining half rounded to the even neighbour.
-fn half_to_even(gap: u64) -> u64 {
-    let half = gap / 2;
-    half + (gap % 2) * (half % 2)
-}
-
-/// Longest side to the size, the other in proportion (truncated), centred; the gaps repeat the
-/// outermost row or column.
-fn edge(workspace: &mut Workspace, picture: &Picture, geometry: &Geometry, out: &mut [u8]) {
-    let size = u64::from(geometry.size);
-    let (width, height) = (u64::from(picture.width), u64::from(picture.height));
-    let long = width.max(height);
-    let inner_width = (width * size / long).max(1) as u32;
-    let inner_height = (height * size / long).max(1) as u32;
-    let mut inner = vec![0; inner_width as usize * inner_height as usize * 3];
-    let (columns, rows) = (
-        Axis::whole(picture.width, inner_width),
-        Axis::whole(picture.height, inner_height),
-    );
-    render(
-        workspace,
-        &Canvas::of(picture, geometry),
-        geometry.filter,
-        columns,
-        rows,
-        &mut inner,
-    );
-
-    // Both halves are rounded down, as the reference does, not their difference.
-    let size = geometry.size;
-    let (left, top) = (size / 2 - inner_width / 2, size / 2 - inner_height / 2);
-    let pixels = inner.as_chunks::<3>().0;
-    for (row, line) in (0..size).zip(out.chunks_exact_mut(size as usize * 3)) {
-        let from = row.saturating_sub(top).min(inner_height - 1) * inner_width;
-        for (column, pixel) in (0..size).zip(line.as_chunks_mut::<3>().0) {
-            let across = column.saturating_sub(left).min(inner_width - 1);
-            *pixel = pixels[(from + across) as usize];
-        }
-    }
 }
 
 /// Computes the window that the two axes describe into `out`, `rows.length` rows of

@@ -41,6 +41,23 @@ pub enum Fit {
     Squash,
     /// Longest side to `size`, gaps filled by repeating the outermost row or column (DeepDanbooru).
     Edge,
+    /// Longest side to `size`, centred on the background colour (Camie): as `Pad`, but padded after
+    /// the resize, not before.
+    Letterbox,
+    /// Shortest side to `side`, then the centre of `size` (most classifiers: 256, then 224).
+    CropFrom {
+        /// Pixels of the shortest side before the crop.
+        side: u32,
+    },
+    /// Both sides to `side`, then the centre of `size`.
+    SquashCrop {
+        /// Pixels of both sides before the crop.
+        side: u32,
+        /// Compressed as a JPEG of this quality and decompressed again before the crop
+        /// (`open_nsfw` learned from such pictures; 4:2:0, as Pillow writes them).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        jpeg: Option<u8>,
+    },
 }
 
 /// Resampling filter, each as Pillow defines it (antialiased when shrinking).

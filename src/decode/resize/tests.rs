@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use super::fits::{crop_window, half_to_even};
 use super::*;
 use crate::record::Alpha;
 
@@ -59,6 +60,13 @@ fn case(line: &str, samples: &[u8]) -> Case {
         "pad" => Fit::Pad,
         "squash" => Fit::Squash,
         "edge" => Fit::Edge,
+        "letterbox" => Fit::Letterbox,
+        "crop-from-120" => Fit::CropFrom { side: 120 },
+        "squash-crop-120" => Fit::SquashCrop { side: 120, jpeg: None },
+        "squash-crop-120-jpeg-75" => Fit::SquashCrop {
+            side: 120,
+            jpeg: Some(75),
+        },
         other => panic!("no fit {other}"),
     };
     let filter = match words[3] {
@@ -138,7 +146,7 @@ fn another_filter_or_a_crop_one_pixel_off_is_noticed() {
         let geometry = case.geometry;
         let others = [Filter::Bicubic, Filter::Bilinear, Filter::Lanczos, Filter::Nearest];
         // Enlarged or unchanged, a picture looks much the same with any filter.
-        if case.picture.width == geometry.size {
+        if case.picture.width == geometry.size || matches!(geometry.fit, Fit::SquashCrop { jpeg: Some(_), .. }) {
             continue;
         }
         for filter in others.into_iter().filter(|other| *other != geometry.filter) {
@@ -155,7 +163,7 @@ fn another_filter_or_a_crop_one_pixel_off_is_noticed() {
         .into_iter()
         .filter(|case| case.geometry.fit == Fit::Crop && case.picture.width > 100);
     for case in crops {
-        let (canvas, columns, rows) = crop(&case.picture, &case.geometry);
+        let (canvas, columns, rows) = crop_window(&case.picture, &case.geometry, case.geometry.size);
         for (right, down) in [(1, 0), (0, 1)] {
             let shifted = |axis: Axis, by: u64| Axis {
                 start: axis.start + by,
@@ -219,7 +227,7 @@ fn bands_of_rows_give_the_same_as_one() {
         data,
         ..opaque.clone()
     };
-    for fit in [Fit::Crop, Fit::Pad, Fit::Squash, Fit::Edge] {
+    for fit in [Fit::Crop, Fit::Pad, Fit::Squash, Fit::Edge, Fit::Letterbox] {
         let geometry = Geometry {
             size: 70,
             fit,
@@ -241,7 +249,9 @@ fn extreme_shapes_take_no_time() {
             channels: 3,
             data: vec![77; (width * height * 3) as usize],
         };
-        for fit in [Fit::Crop, Fit::Pad, Fit::Squash, Fit::Edge] {
+        let (side, jpeg) = (256, None);
+        let further = [Fit::Letterbox, Fit::CropFrom { side }, Fit::SquashCrop { side, jpeg }];
+        for fit in [Fit::Crop, Fit::Pad, Fit::Squash, Fit::Edge].into_iter().chain(further) {
             for filter in [Filter::Bicubic, Filter::Lanczos, Filter::Nearest] {
                 let geometry = Geometry {
                     size: 224,
