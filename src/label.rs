@@ -15,10 +15,12 @@ mod batch;
 mod classify;
 mod clip;
 mod columns;
+mod score;
 mod tagger;
 mod text;
 
 pub use clip::ClipLabeler;
+pub use score::ScoreLabeler;
 pub use tagger::TaggerLabeler;
 pub use text::TextTower;
 
@@ -163,6 +165,7 @@ pub fn open(model: &Model, runtime: &dyn Runtime, options: &LabelerOptions) -> R
     Ok(match model.manifest.kind {
         ModelKind::Clip => Box::new(ClipLabeler::open(model, runtime, options)?),
         ModelKind::Tagger => Box::new(TaggerLabeler::open(model, runtime, options)?),
+        ModelKind::Score => Box::new(ScoreLabeler::open(model, runtime, options)?),
     })
 }
 

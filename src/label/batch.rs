@@ -66,7 +66,7 @@ impl ImageModel {
         if contract.fixed_batch.is_some_and(|fixed| fixed != options.batch) {
             let fixed = contract.fixed_batch.unwrap_or(1);
             tracing::warn!(
-                "model {} takes batches of {fixed} only, not {}",
+                "model {} takes batches of {fixed} only, not {}: its pictures go through it by {fixed}",
                 manifest.name,
                 options.batch
             );
@@ -79,8 +79,8 @@ impl ImageModel {
         })?;
         let mut image_model = Self {
             name: manifest.name.clone(),
-            input_name: manifest.image.input.clone(),
-            output_name: manifest.image.output.clone(),
+            input_name: contract.input,
+            output_name: contract.output,
             session,
             preprocess,
             batch,

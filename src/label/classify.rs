@@ -3,7 +3,7 @@
 
 use crate::label::LabelError;
 use crate::label::text::TextTower;
-use crate::model::manifest::ClassifyTable;
+use crate::model::manifest::{Activation, ClassifyTable, TextSpec};
 
 /// A zero-shot table, ready to be asked.
 #[derive(Debug, Clone)]
@@ -13,13 +13,31 @@ pub struct ZeroShot {
     labels: Vec<String>,
     /// One unit vector a label.
     embeddings: Vec<Vec<f32>>,
-    logit_scale: f32,
+    scoring: Scoring,
+}
+
+/// How cosines become scores.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scoring {
+    scale: f32,
+    bias: f32,
+    activation: Activation,
+}
+
+impl From<&TextSpec> for Scoring {
+    fn from(text: &TextSpec) -> Self {
+        Self {
+            scale: text.logit_scale,
+            bias: text.logit_bias,
+            activation: text.activation,
+        }
+    }
 }
 
 impl ZeroShot {
     /// Embeds a table's prompts: a label is the normalised mean of its prompts' unit embeddings
     /// (prompt ensembling, Radford et al. 2021, section 3.1.4).
-    pub fn new(table: &ClassifyTable, text: &mut TextTower, logit_scale: f32) -> Result<Self, LabelError> {
+    pub fn new(table: &ClassifyTable, text: &mut TextTower) -> Result<Self, LabelError> {
         let mut embeddings = Vec::with_capacity(table.labels.len());
         for label in &table.labels {
             let prompts = text.embed_texts(&label.prompts)?;
@@ -45,23 +63,26 @@ impl ZeroShot {
             name: table.name.clone(),
             labels,
             embeddings,
-            logit_scale,
+            scoring: Scoring::from(text.spec()),
         })
     }
 
-    /// The likeliest label of a unit embedding and its probability: a softmax over
-    /// `logit_scale * cosine`. Of equals, the first in the table.
+    /// The likeliest label of a unit embedding and its probability: a softmax over the scaled
+    /// cosines, or the label's own sigmoid. Of equals, the first in the table.
     pub fn choose(&self, embedding: &[f32]) -> (&str, f32) {
         let logits: Vec<f32> = self
             .embeddings
             .iter()
-            .map(|label| self.logit_scale * dot(label, embedding))
+            .map(|label| self.scoring.scale * dot(label, embedding) + self.scoring.bias)
             .collect();
         let mut best = 0;
         for (index, logit) in logits.iter().enumerate() {
             if *logit > logits[best] {
                 best = index;
             }
+        }
+        if self.scoring.activation == Activation::Sigmoid {
+            return (&self.labels[best], 1.0 / (1.0 + (-logits[best]).exp()));
         }
         let sum: f32 = logits.iter().map(|logit| (logit - logits[best]).exp()).sum();
         (&self.labels[best], 1.0 / sum)
@@ -100,8 +121,25 @@ mod tests {
             name: "style".to_owned(),
             labels,
             embeddings,
-            logit_scale: 100.0,
+            scoring: Scoring {
+                scale: 100.0,
+                bias: 0.0,
+                activation: Activation::Softmax,
+            },
         }
+    }
+
+    #[test]
+    fn a_sigmoid_scores_a_label_whatever_the_others_are() {
+        let mut table = table(vec![vec![1.0, 0.0], vec![0.0, 1.0]]);
+        table.scoring = Scoring {
+            scale: 10.0,
+            bias: -9.0,
+            activation: Activation::Sigmoid,
+        };
+        let (label, score) = table.choose(&[0.6, 0.8]);
+        assert_eq!(label, "label1");
+        assert!((score - 1.0 / (1.0 + 1.0_f32.exp())).abs() < 1e-6, "{score}");
     }
 
     #[test]

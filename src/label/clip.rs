@@ -1,5 +1,6 @@
 //! CLIP: the embedding of a picture, and zero-shot tables over it.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Builder, StringBuilder};
@@ -12,7 +13,7 @@ use super::columns::{self, ColumnNames};
 use super::text::TextTower;
 use super::{EmbeddingType, LabelError, Labeler, LabelerOptions, Labels};
 use crate::model::check;
-use crate::model::manifest::{ClassifyTable, check_tables};
+use crate::model::manifest::{Activation, ClassifyTable, TextCleaning, check_tables};
 use crate::model::store::hex;
 use crate::model::{Model, ModelError, Runtime};
 use crate::record::{ErrorKind, Failure, Geometry};
@@ -186,15 +187,15 @@ fn open_tables(
     }
     let mut text = TextTower::open(model, runtime, options)?;
     let spec = text.spec().clone();
-    let tables = wanted
-        .iter()
-        .map(|table| ZeroShot::new(table, &mut text, spec.logit_scale));
+    let tables = wanted.iter().map(|table| ZeroShot::new(table, &mut text));
     let tables = tables.collect::<Result<Vec<_>, _>>()?;
     let said = (wanted, text.sha256(), spec.context, spec.pad_id, spec.logit_scale);
-    Ok((
-        tables,
-        serde_json::to_string(&said).expect("texts, numbers and lists always become JSON"),
-    ))
+    let mut said = serde_json::to_string(&said).expect("texts, numbers and lists always become JSON");
+    if spec.activation != Activation::Softmax || spec.clean != TextCleaning::None {
+        // Said only where it is not as in the first version, whose labels stay good.
+        let _ = write!(said, " {:?} {} {:?}", spec.activation, spec.logit_bias, spec.clean);
+    }
+    Ok((tables, said))
 }
 
 /// `KIND:VERSION:HASH` over everything that values depend on.

@@ -79,12 +79,12 @@ impl TaggerLabeler {
         let tags = TagSet::new(labels::parse(&label_file.bytes()?, output.label_format, &place)?);
         let (image, made_up) = ImageModel::open(model, runtime, options)?;
         check::label_count(manifest, tags.tags.len(), image.width())?;
-        check::scores(manifest, output.activation, &made_up, image.width())?;
+        let activation = check::activation(manifest, output.activation, &made_up, image.width())?;
         Ok(Self {
             name: manifest.name.clone(),
             geometry: manifest.image.geometry(),
             demo: manifest.demo,
-            activation: output.activation,
+            activation,
             floor,
             fields: tags.fields(&names),
             fingerprint: fingerprint(
@@ -94,7 +94,7 @@ impl TaggerLabeler {
                     image.sha256(),
                     &label_file.sha256,
                     &manifest.image.describe_preprocessing(),
-                    &format!("{} {floor}", output.activation.as_str()),
+                    &format!("{} {floor}", activation.as_str()),
                 ],
             ),
             tags,
@@ -240,7 +240,7 @@ impl TagSet {
 }
 
 /// Makes a graph's output into probabilities.
-fn activate(row: &mut [f32], activation: Activation) {
+pub(super) fn activate(row: &mut [f32], activation: Activation) {
     match activation {
         Activation::None => {}
         Activation::Sigmoid => {

@@ -1,12 +1,14 @@
 //! The text tower of a CLIP: texts to token ids to unit embeddings, for zero-shot tables now and
 //! for search.
 
+use std::borrow::Cow;
+
 use tokenizers::Tokenizer;
 
 use super::classify::normalise;
 use super::{LabelError, LabelerOptions};
 use crate::model::check;
-use crate::model::manifest::TextSpec;
+use crate::model::manifest::{TextCleaning, TextSpec};
 use crate::model::session::SessionOptions;
 use crate::model::tensor::{ElementType, Tensor, TensorData};
 use crate::model::{Model, ModelError, Runtime, Session};
@@ -53,7 +55,11 @@ impl TextTower {
         let contract = check::text_graph(manifest, session.as_ref())?;
         let mut tower = Self {
             name,
-            spec,
+            spec: TextSpec {
+                input: contract.input,
+                output: contract.output,
+                ..spec
+            },
             tokenizer,
             session,
             batch: contract.fixed_batch.unwrap_or(TEXTS_PER_RUN).max(1),
@@ -107,7 +113,7 @@ impl TextTower {
     pub fn token_ids(&self, text: &str) -> Result<Vec<i64>, LabelError> {
         let encoded = self
             .tokenizer
-            .encode(text, true)
+            .encode(cleaned(text, self.spec.clean), true)
             .map_err(|source| self.refuse(source))?;
         let mut ids: Vec<i64> = encoded.get_ids().iter().map(|&id| i64::from(id)).collect();
         if let (true, Some(&end)) = (ids.len() > self.spec.context, ids.last()) {
@@ -164,6 +170,24 @@ impl TextTower {
     }
 }
 
+/// A text as the manifest wants it before the tokenizer.
+fn cleaned(text: &str, cleaning: TextCleaning) -> Cow<'_, str> {
+    match cleaning {
+        TextCleaning::None => Cow::Borrowed(text),
+        TextCleaning::Lower => Cow::Owned(joined_words(text).to_lowercase()),
+        TextCleaning::Canonicalize => {
+            let spaced = text.replace('_', " ");
+            let letters: String = spaced.chars().filter(|c| !c.is_ascii_punctuation()).collect();
+            Cow::Owned(joined_words(&letters.to_lowercase()))
+        }
+    }
+}
+
+/// The words of a text, one space between them.
+fn joined_words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// A tokenizer without padding and cutting of its own: those are the manifest's.
 fn read_tokenizer(bytes: &[u8], model: &str) -> Result<Tokenizer, ModelError> {
     let refuse = |source| ModelError::Tokenizer {
@@ -215,6 +239,14 @@ mod tests {
             let length: f32 = among.iter().map(|value| value * value).sum();
             assert!((length - 1.0).abs() < 1e-5);
         }
+    }
+
+    #[test]
+    fn texts_are_cleaned_as_the_manifest_says() {
+        let text = " A  Dog_house,\n(ΟΔΟΣ) ";
+        assert_eq!(cleaned(text, TextCleaning::None), text);
+        assert_eq!(cleaned(text, TextCleaning::Lower), "a dog_house, (οδος)");
+        assert_eq!(cleaned(text, TextCleaning::Canonicalize), "a dog house οδος");
     }
 
     #[test]

@@ -3,13 +3,17 @@
 //! that a wrong manifest is one message and not a night of wrong labels.
 
 use super::error::ModelError;
-use super::manifest::{Activation, ImageSpec, Layout, Manifest, Scale};
+use super::manifest::{Activation, HeadSpec, ImageSpec, Layout, Manifest, Scale, ScoreSpec};
 use super::session::Session;
 use super::tensor::{ElementType, TensorInfo};
 
 /// What the graph leaves to its user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contract {
+    /// Name of the input.
+    pub input: String,
+    /// Name of the output.
+    pub output: String,
     /// Type of the input's elements.
     pub element: ElementType,
     /// Pictures or texts a run, where the graph fixes it.
@@ -25,8 +29,8 @@ pub struct Contract {
 pub fn image_graph(manifest: &Manifest, session: &dyn Session) -> Result<Contract, ModelError> {
     let refuse = |message: String| refusal(manifest, message);
     let image = &manifest.image;
-    let input = find(session.inputs(), &image.input, "image.input").map_err(refuse)?;
-    others_are_fed(session.inputs(), &[&image.input]).map_err(refuse)?;
+    let input = find_or_guess(manifest, session.inputs(), &image.input, "image.input").map_err(refuse)?;
+    others_are_fed(session.inputs(), &[&input.name]).map_err(refuse)?;
     if !matches!(input.element, ElementType::F32 | ElementType::F16 | ElementType::U8) {
         return Err(refuse(format!(
             "its input is {}, and pixels are float32, float16 or uint8",
@@ -39,8 +43,10 @@ pub fn image_graph(manifest: &Manifest, session: &dyn Session) -> Result<Contrac
     }
     input_shape(image, input).map_err(refuse)?;
     batch_in_bounds(input).map_err(refuse)?;
-    let output = find(session.outputs(), &image.output, "image.output").map_err(refuse)?;
+    let output = find_or_guess(manifest, session.outputs(), &image.output, "image.output").map_err(refuse)?;
     Ok(Contract {
+        input: input.name.clone(),
+        output: output.name.clone(),
         element: input.element,
         fixed_batch: input.shape.first().copied().flatten(),
         width: output_width(output).map_err(refuse)?,
@@ -56,8 +62,8 @@ pub fn text_graph(manifest: &Manifest, session: &dyn Session) -> Result<Contract
     let Some(text) = &manifest.text else {
         return Err(refuse("it has no [text]".to_owned()));
     };
-    let input = find(session.inputs(), &text.input, "text.input").map_err(refuse)?;
-    let mut fed = vec![text.input.as_str()];
+    let input = find_or_guess(manifest, session.inputs(), &text.input, "text.input").map_err(refuse)?;
+    let mut fed = vec![input.name.as_str()];
     if let Some(mask) = &text.attention_mask {
         find(session.inputs(), mask, "text.attention_mask").map_err(refuse)?;
         fed.push(mask);
@@ -86,8 +92,10 @@ pub fn text_graph(manifest: &Manifest, session: &dyn Session) -> Result<Contract
         }
     }
     batch_in_bounds(input).map_err(refuse)?;
-    let output = find(session.outputs(), &text.output, "text.output").map_err(refuse)?;
+    let output = find_or_guess(manifest, session.outputs(), &text.output, "text.output").map_err(refuse)?;
     Ok(Contract {
+        input: input.name.clone(),
+        output: output.name.clone(),
         element: input.element,
         fixed_batch: input.shape[0],
         width: output_width(output).map_err(refuse)?,
@@ -144,18 +152,105 @@ pub fn scores(manifest: &Manifest, activation: Activation, rows: &[f32], width: 
         return refuse(format!("a made-up picture gives the score {value}"));
     }
     let outside = rows.iter().find(|value| !(0.0..=1.0).contains(*value));
+    let sums_to_one = |row: &[f32]| (row.iter().sum::<f32>() - 1.0).abs() < 1e-3;
+    let is_softmax = width > 1 && outside.is_none() && rows.chunks_exact(width).all(sums_to_one);
     match (activation, outside) {
         (Activation::None, Some(value)) => refuse(format!(
             "`output.activation` is none, so scores are probabilities, and a made-up picture gives {value}: \
              write activation = \"sigmoid\" (or \"softmax\") if these are logits"
         )),
-        (Activation::Sigmoid | Activation::Softmax, None) if width >= TELLING_LABELS => refuse(
+        (Activation::Sigmoid | Activation::Softmax, None) if width >= TELLING_LABELS || is_softmax => refuse(
             "`output.activation` asks for a second activation: the graph's scores are all between 0 and 1 already; \
              write activation = \"none\""
                 .to_owned(),
         ),
         _ => Ok(()),
     }
+}
+
+/// Checks the declaration of a score's head over embeddings of `width` values.
+///
+/// # Errors
+/// `Contract`, with what differs.
+pub fn head_graph(manifest: &Manifest, head: &HeadSpec, width: usize, session: &dyn Session) -> Result<(), ModelError> {
+    let refuse = |message: String| refusal(manifest, message);
+    let input = find(session.inputs(), &head.input, "score.head.input").map_err(refuse)?;
+    others_are_fed(session.inputs(), &[&head.input]).map_err(refuse)?;
+    let output = find(session.outputs(), &head.output, "score.head.output").map_err(refuse)?;
+    let fits = matches!(input.shape.as_slice(), [_, length] if length.is_none_or(|length| length == width));
+    if input.element != ElementType::F32 || !fits {
+        return Err(refuse(format!(
+            "the image graph gives embeddings of {width} values, and the head takes {}",
+            input.describe()
+        )));
+    }
+    if output.element != ElementType::F32 {
+        return Err(refuse(format!(
+            "scores are float32, and the head gives {}",
+            output.describe()
+        )));
+    }
+    Ok(())
+}
+
+/// Checks the raw rows of a score model on made-up pictures: the wanted value is there, and lies
+/// where the manifest says. `rows` holds whole rows of `width` values.
+///
+/// # Errors
+/// `Contract`, with the value and what to write.
+pub fn score_row(manifest: &Manifest, score: &ScoreSpec, rows: &[f32], width: usize) -> Result<(), ModelError> {
+    if score.index >= width {
+        return Err(refusal(
+            manifest,
+            format!("`score.index` is {}, and a row has {width} values", score.index),
+        ));
+    }
+    let Some([lowest, highest]) = score.range else {
+        return Ok(());
+    };
+    if score.activation == Activation::None {
+        let wanted = rows.chunks_exact(width).map(|row| row[score.index]);
+        if let Some(value) = wanted.into_iter().find(|value| !(lowest..=highest).contains(value)) {
+            return Err(refusal(
+                manifest,
+                format!("`score.range` is [{lowest}, {highest}], and a made-up picture gives {value}"),
+            ));
+        }
+        return Ok(());
+    }
+    scores(manifest, score.activation, rows, width)
+}
+
+/// The activation that a tagger's raw scores ask for: the declared one, or where the manifest is
+/// not verified the one that the scores on made-up pictures show, with a warning.
+///
+/// # Errors
+/// As [`scores`].
+pub fn activation(
+    manifest: &Manifest,
+    declared: Activation,
+    rows: &[f32],
+    width: usize,
+) -> Result<Activation, ModelError> {
+    let refused = match scores(manifest, declared, rows, width) {
+        Ok(()) => return Ok(declared),
+        Err(error) => error,
+    };
+    let shown = match declared {
+        Activation::None => Activation::Sigmoid,
+        Activation::Sigmoid | Activation::Softmax => Activation::None,
+    };
+    if manifest.verified || scores(manifest, shown, rows, width).is_err() {
+        return Err(refused);
+    }
+    tracing::warn!(
+        "model {}: `output.activation` is {}, and the graph's scores ask for {}, which is taken, as the manifest is \
+         not verified",
+        manifest.name,
+        declared.as_str(),
+        shown.as_str()
+    );
+    Ok(shown)
 }
 
 /// Checks that the rows of an embedding are finite and not all zero.
@@ -207,6 +302,31 @@ fn find<'a>(declared: &'a [TensorInfo], name: &str, key: &str) -> Result<&'a Ten
         let names: Vec<String> = declared.iter().map(TensorInfo::describe).collect();
         format!("`{key}` is `{name}`, and the graph has {}", names.join(", "))
     })
+}
+
+/// As [`find`]; but where the manifest says that it is not verified, the graph decides: its only
+/// tensor of pictures, ids or rows is taken, of several the last, with a warning.
+fn find_or_guess<'a>(
+    manifest: &Manifest,
+    declared: &'a [TensorInfo],
+    name: &str,
+    key: &str,
+) -> Result<&'a TensorInfo, String> {
+    let found = find(declared, name, key);
+    if found.is_ok() || manifest.verified {
+        return found;
+    }
+    // Pictures have four dimensions, ids and rows of values two.
+    let rank = if key == "image.input" { 4 } else { 2 };
+    let guess = declared.iter().rev().find(|info| info.shape.len() == rank);
+    if let Some(guess) = guess {
+        tracing::warn!(
+            "model {}: `{key}` is `{name}`, which its graph does not have; `{}` is taken, as the manifest is not verified",
+            manifest.name,
+            guess.name
+        );
+    }
+    guess.map_or(found, Ok)
 }
 
 fn others_are_fed(inputs: &[TensorInfo], fed: &[&str]) -> Result<(), String> {
@@ -393,11 +513,45 @@ mod tests {
         assert_eq!(
             contract,
             Contract {
+                input: "input".to_owned(),
+                output: "output".to_owned(),
                 element: ElementType::F32,
                 fixed_batch: None,
                 width: None
             }
         );
+    }
+
+    #[test]
+    fn an_unverified_manifest_leaves_names_and_activation_to_the_graph() {
+        let mut manifest = model("tiny-wd-tagger").manifest;
+        let graph = || {
+            let outputs = vec![
+                info("initial", ElementType::F32, &[-1, 15]),
+                info("features", ElementType::F32, &[-1, 15, 8, 8]),
+                info("refined", ElementType::F32, &[-1, 15]),
+                info("loss", ElementType::F32, &[]),
+            ];
+            session(vec![info("pixels", ElementType::F32, &[-1, 32, 32, 3])], outputs)
+        };
+        let refused = image_graph(&manifest, graph().as_ref()).unwrap_err().to_string();
+        assert!(refused.contains("`image.input`"), "{refused}");
+        assert!(activation(&manifest, Activation::None, &[-2.0, 3.0], 2).is_err());
+        manifest.verified = false;
+        let contract = image_graph(&manifest, graph().as_ref()).unwrap();
+        assert_eq!(
+            (contract.input.as_str(), contract.output.as_str()),
+            ("pixels", "refined")
+        );
+        let rows = [0.5; 16];
+        for (declared, rows, taken) in [
+            (Activation::None, [-2.0; 16].as_slice(), Activation::Sigmoid),
+            (Activation::Sigmoid, &rows, Activation::None),
+            (Activation::None, &rows, Activation::None),
+        ] {
+            assert_eq!(activation(&manifest, declared, rows, 8).unwrap(), taken);
+        }
+        assert!(activation(&manifest, Activation::None, &[f32::NAN; 8], 8).is_err());
     }
 
     #[test]
@@ -440,6 +594,9 @@ mod tests {
             .to_string();
         assert!(message.contains("NaN"), "{message}");
         assert!(scores(&manifest, Activation::None, &[0.0, 1.0], 2).is_ok());
+        // Few labels tell nothing, unless they are a softmax already.
+        assert!(scores(&manifest, Activation::Softmax, &[0.2, 0.3, 0.9, 0.4], 2).is_ok());
+        assert!(scores(&manifest, Activation::Softmax, &[0.25, 0.75, 0.9, 0.1], 2).is_err());
         let message = label_count(&manifest, 15, 16).unwrap_err().to_string();
         assert!(
             message.contains("selected_tags.csv names 15") && message.contains("16 scores"),

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use super::error::ModelError;
 use super::manifest::LabelFormat;
 
+mod json;
+
 /// One tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag {
@@ -31,6 +33,12 @@ pub enum Category {
     Rating,
     /// 10.
     Year,
+    /// How good the picture is; has no code.
+    Quality,
+    /// The model that made the picture; has no code.
+    Model,
+    /// What kind of creature; has no code.
+    Species,
     /// Any other code.
     Other(u32),
 }
@@ -50,6 +58,25 @@ impl Category {
         }
     }
 
+    /// The category of a name in a label file, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let known = [
+            Self::General,
+            Self::Artist,
+            Self::Copyright,
+            Self::Character,
+            Self::Meta,
+            Self::Rating,
+            Self::Year,
+            Self::Quality,
+            Self::Model,
+            Self::Species,
+        ];
+        known
+            .into_iter()
+            .find(|category| category.name().eq_ignore_ascii_case(name.trim()))
+    }
+
     /// The name written to `tag_categories`.
     pub fn name(self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
@@ -60,6 +87,9 @@ impl Category {
             Self::Meta => "meta",
             Self::Rating => "rating",
             Self::Year => "year",
+            Self::Quality => "quality",
+            Self::Model => "model",
+            Self::Species => "species",
             Self::Other(code) => return Cow::Owned(format!("category_{code}")),
         })
     }
@@ -77,6 +107,10 @@ pub fn parse(bytes: &[u8], format: LabelFormat, place: &str) -> Result<Vec<Tag>,
     let tags = match format {
         LabelFormat::WdCsv => parse_wd_csv(bytes, place)?,
         LabelFormat::Lines => parse_lines(bytes, place)?,
+        LabelFormat::JsonList => json::list(bytes, place)?,
+        LabelFormat::TagMapping => json::tag_mapping(bytes, place)?,
+        LabelFormat::Camie => json::camie(bytes, place)?,
+        LabelFormat::Id2label => json::id2label(bytes, place)?,
     };
     if tags.is_empty() {
         return Err(ModelError::Labels {
@@ -126,6 +160,20 @@ fn parse_wd_csv(bytes: &[u8], place: &str) -> Result<Vec<Tag>, ModelError> {
     Ok(tags)
 }
 
+/// A tag of a list without categories; `rating:safe` is the rating `safe`.
+fn plain_tag(name: &str) -> Tag {
+    match name.strip_prefix("rating:") {
+        Some(rating) => Tag {
+            name: rating.to_owned(),
+            category: Category::Rating,
+        },
+        None => Tag {
+            name: name.to_owned(),
+            category: Category::General,
+        },
+    }
+}
+
 fn parse_lines(bytes: &[u8], place: &str) -> Result<Vec<Tag>, ModelError> {
     let refuse = |message: String| ModelError::Labels {
         place: place.to_owned(),
@@ -137,12 +185,7 @@ fn parse_lines(bytes: &[u8], place: &str) -> Result<Vec<Tag>, ModelError> {
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty());
-    let tags: Vec<Tag> = names
-        .map(|name| Tag {
-            name: name.to_owned(),
-            category: Category::General,
-        })
-        .collect();
+    let tags: Vec<Tag> = names.map(plain_tag).collect();
     if tags.len() > MAX_TAGS {
         return Err(refuse(format!("more than {MAX_TAGS} tags")));
     }

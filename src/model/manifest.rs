@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::error::ModelError;
 use crate::record::{Alpha, Filter, Fit, Geometry};
 
+mod score;
 mod validate;
 
+pub use score::{HeadSpec, ScoreSpec};
 pub use validate::check_tables;
 
 /// What a model makes.
@@ -20,6 +22,8 @@ pub enum ModelKind {
     Clip,
     /// A score for each tag of a label file.
     Tagger,
+    /// One number: how beautiful, how safe.
+    Score,
 }
 
 impl ModelKind {
@@ -28,6 +32,7 @@ impl ModelKind {
         match self {
             Self::Clip => "clip",
             Self::Tagger => "tagger",
+            Self::Score => "score",
         }
     }
 }
@@ -38,6 +43,9 @@ impl ModelKind {
 pub struct Manifest {
     /// The name users say: lower case letters, digits, dots and dashes.
     pub name: String,
+    /// Other names that users say, in any case: `ViT-L-14/openai`.
+    #[serde(default)]
+    pub aliases: Vec<String>,
     /// What it makes.
     pub kind: ModelKind,
     /// Small, for trying out; said wherever its labels are shown.
@@ -63,6 +71,8 @@ pub struct Manifest {
     pub classify: Vec<ClassifyTable>,
     /// What a tagger's scores mean.
     pub output: Option<OutputSpec>,
+    /// What a score model's number means.
+    pub score: Option<ScoreSpec>,
     /// Default thresholds by category, applied at export.
     #[serde(default)]
     pub thresholds: BTreeMap<String, f32>,
@@ -211,6 +221,33 @@ pub struct TextSpec {
     /// clipped to 100 and ends there (Radford et al. 2021, sections 2.5 and 3.1.2).
     #[serde(default = "hundred")]
     pub logit_scale: f32,
+    /// Added to the scaled cosines; only a sigmoid feels it (SigLIP).
+    #[serde(default)]
+    pub logit_bias: f32,
+    /// What makes scaled cosines into the scores of zero-shot tables: a softmax over the labels
+    /// (CLIP) or a sigmoid for each (SigLIP).
+    #[serde(default = "softmax")]
+    pub activation: Activation,
+    /// What happens to a text before its tokenizer.
+    #[serde(default)]
+    pub clean: TextCleaning,
+}
+
+/// What happens to a text before its tokenizer, in `open_clip`'s words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TextCleaning {
+    /// Nothing.
+    #[default]
+    None,
+    /// Repaired (quotes, entities), white space closed up, lower case: CLIP.
+    Lower,
+    /// And without punctuation: SigLIP.
+    Canonicalize,
+}
+
+fn softmax() -> Activation {
+    Activation::Softmax
 }
 
 fn hundred() -> f32 {
@@ -257,7 +294,7 @@ fn five_percent() -> f32 {
 }
 
 /// What makes a tagger's output into probabilities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Activation {
     /// Nothing: they are probabilities.
@@ -283,10 +320,20 @@ impl Activation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelFormat {
-    /// CSV with a header `tag_id,name,category,count`; further columns are ignored.
+    /// CSV with a header that names at least `name` and `category` (a code); WD, `PixAI`.
     WdCsv,
-    /// A tag a line, blank lines skipped, all of category `general`.
+    /// A tag a line, blank lines skipped, all of category `general` but for `rating:NAME`;
+    /// `DeepDanbooru`, `JoyTag`.
     Lines,
+    /// A JSON list of tags; `ML-Danbooru`.
+    JsonList,
+    /// JSON `{"0": {"tag": …, "category": …}}`; `cl_tagger`.
+    TagMapping,
+    /// JSON with `idx_to_tag` and `tag_to_category`, at its top or in `dataset_info.tag_mapping`;
+    /// Camie.
+    Camie,
+    /// JSON with `id2label`: the `config.json` of a transformers classifier.
+    Id2label,
 }
 
 /// A file of the model: what it must be, and where it can be had.
@@ -331,6 +378,12 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Whether a user who says `name` means this model: its name or an alias, in any case.
+    pub fn answers_to(&self, name: &str) -> bool {
+        let mut names = std::iter::once(&self.name).chain(&self.aliases);
+        names.any(|known| known.eq_ignore_ascii_case(name))
+    }
+
     /// The SHA-256 that the manifest pins for a file, if it does.
     pub fn pinned_sha256(&self, file: &str) -> Option<&str> {
         let image = (self.image.file == file)
@@ -356,6 +409,7 @@ impl Manifest {
             files.extend([text.file.as_str(), text.tokenizer.as_str()]);
         }
         files.extend(self.output.iter().map(|output| output.labels.as_str()));
+        files.extend(self.score.iter().filter_map(ScoreSpec::head_file));
         files.extend(
             self.files
                 .iter()

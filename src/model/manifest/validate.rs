@@ -3,8 +3,9 @@
 
 use std::path::{Component, Path};
 
-use super::{ClassifyTable, Manifest, ModelKind};
+use super::{Activation, ClassifyTable, Manifest, ModelKind, ScoreSpec};
 use crate::model::source::FileSource;
+use crate::record::Fit;
 
 /// Largest square that a model may ask for, in pixels a side.
 const MAX_SIZE: u32 = 4096;
@@ -22,7 +23,21 @@ impl Manifest {
         self.check_image()?;
         self.check_files()?;
         self.check_tensor_names()?;
+        self.check_aliases()?;
+        match (self.kind, &self.score) {
+            (ModelKind::Score, None) => return Err("`kind` is score, and there is no `[score]`".into()),
+            (ModelKind::Clip | ModelKind::Tagger, Some(_)) => {
+                return Err(format!(
+                    "`[score]` belongs to scores, and `kind` is {}",
+                    self.kind.as_str()
+                ));
+            }
+            (_, score) => score.as_ref().map_or(Ok(()), ScoreSpec::check)?,
+        }
         match self.kind {
+            ModelKind::Score if self.text.is_some() || self.output.is_some() || !self.classify.is_empty() => {
+                Err("`[text]`, `[output]` and `[[classify]]` belong to other kinds, and `kind` is score".into())
+            }
             ModelKind::Clip if self.output.is_some() => Err("`[output]` belongs to taggers, and `kind` is clip".into()),
             ModelKind::Clip if self.text.is_none() && !self.classify.is_empty() => {
                 Err("`[[classify]]` needs the text tower, and there is no `[text]`".into())
@@ -31,7 +46,21 @@ impl Manifest {
             ModelKind::Tagger if self.text.is_some() || !self.classify.is_empty() => {
                 Err("`[text]` and `[[classify]]` belong to clips, and `kind` is tagger".into())
             }
-            ModelKind::Clip | ModelKind::Tagger => self.check_numbers(),
+            ModelKind::Clip | ModelKind::Tagger | ModelKind::Score => self.check_numbers(),
+        }
+    }
+
+    fn check_aliases(&self) -> Result<(), String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '/' | '@');
+        match self
+            .aliases
+            .iter()
+            .find(|name| name.is_empty() || !name.chars().all(plain))
+        {
+            Some(name) => Err(format!(
+                "`aliases` names `{name}`; letters, digits, dots, dashes and slashes are wanted"
+            )),
+            None => Ok(()),
         }
     }
 
@@ -39,6 +68,21 @@ impl Manifest {
         let image = &self.image;
         if image.size == 0 || image.size > MAX_SIZE {
             return Err(format!("`image.size` is {}; 1 to {MAX_SIZE} is wanted", image.size));
+        }
+        if let Fit::CropFrom { side } | Fit::SquashCrop { side, .. } = image.geometry
+            && !(image.size..=MAX_SIZE).contains(&side)
+        {
+            return Err(format!(
+                "`image.geometry` has the side {side}; {} to {MAX_SIZE} is wanted",
+                image.size
+            ));
+        }
+        if let Fit::SquashCrop { jpeg: Some(jpeg), .. } = image.geometry
+            && !(1..=100).contains(&jpeg)
+        {
+            return Err(format!(
+                "`image.geometry` has the JPEG quality {jpeg}; 1 to 100 is wanted"
+            ));
         }
         if image.mean.is_some() != image.std.is_some() {
             return Err("`image.mean` and `image.std` go together; one of them is missing".into());
@@ -58,10 +102,13 @@ impl Manifest {
                 .into_iter()
                 .chain(mask)
         });
+        let head = self.score.iter().filter_map(|score| score.head.as_ref());
+        let head = head.flat_map(|head| [("score.head.input", &head.input), ("score.head.output", &head.output)]);
         let image = [("image.input", &self.image.input), ("image.output", &self.image.output)];
         match image
             .into_iter()
             .chain(text)
+            .chain(head)
             .find(|(_, name)| name.is_empty() || name.chars().any(char::is_control))
         {
             Some((key, name)) => Err(format!("`{key}` is {name:?}; the name of a tensor is wanted")),
@@ -96,6 +143,12 @@ impl Manifest {
             }
             if !text.logit_scale.is_finite() || text.logit_scale <= 0.0 {
                 return Err("`text.logit_scale` must be above zero".into());
+            }
+            if !text.logit_bias.is_finite() {
+                return Err("`text.logit_bias` must be a number".into());
+            }
+            if text.activation == Activation::None {
+                return Err("`text.activation` is none; softmax or sigmoid is wanted".into());
             }
         }
         let floor = self.output.as_ref().map(|output| ("output.floor", output.floor));
