@@ -17,9 +17,7 @@ import argparse
 import pathlib
 import sys
 
-import numpy as np
 import torch
-from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import export_common as common
@@ -94,16 +92,14 @@ def load_open_clip(arguments):
         preprocess["size"] = preprocess["size"][0]
     model = model.eval().requires_grad_(False)
     if arguments.random_weights:
-        liven(model, preprocess, read_pictures(arguments.pictures, preprocess["size"]))
+        liven(model, preprocess, common.read_pictures(arguments.pictures, preprocess["size"]))
     return model, preprocess, architecture, weights
 
 
 @torch.no_grad()
-def liven(model, preprocess, pictures=None):
+def liven(model, preprocess, pictures):
     """Random weights that see: sharp attention, embeddings centred over some pictures."""
     common.sharpen(model)
-    if pictures is None:
-        pictures = common.made_up_pictures(preprocess["size"])
     batches = common.prepared(pictures, preprocess["mean"], preprocess["std"]).split(1)
     visual = model.visual
     if hasattr(visual, "ln_post"):
@@ -271,14 +267,6 @@ def export_transformers(arguments):
     return folder
 
 
-def read_pictures(folder, size: int):
-    """Pictures to centre random weights on, squashed; none: made-up ones."""
-    if folder is None:
-        return None
-    paths = sorted(path for path in folder.iterdir() if path.suffix in {".png", ".jpg", ".jpeg", ".webp"})
-    return np.stack([np.asarray(Image.open(path).convert("RGB").resize((size, size), Image.BICUBIC)) for path in paths])
-
-
 def parse_arguments(given=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", help="ARCHITECTURE/WEIGHTS of open_clip, or hf:NAME-OR-FOLDER of transformers")
@@ -306,8 +294,7 @@ def main(given=None):
     arguments = parse_arguments(given)
     torch.set_grad_enabled(False)
     folder = export_transformers(arguments) if arguments.model.startswith("hf:") else export_open_clip(arguments)
-    for path in sorted(folder.iterdir()):
-        print(f"{path}: {path.stat().st_size:,} bytes")
+    common.list_files(folder)
     return folder
 
 

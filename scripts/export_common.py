@@ -8,8 +8,8 @@ import re
 import numpy as np
 import onnx
 import torch
+from PIL import Image
 
-REQUIREMENTS = "torch==2.9.1 onnx==1.23.2 onnxscript==0.7.2 onnxruntime==1.32.0 numpy==2.4.6 pillow==13.0.0"
 OPSET = 18
 LARGEST_PLAIN_FILE = 1_900_000_000
 """Protobuf ends at 2 GiB; larger weights go into `NAME.onnx.data`, which the manifest lists."""
@@ -147,6 +147,31 @@ def write_manifest(folder: pathlib.Path, manifest: dict, extra_files=()):
     for name in extra_files:
         lists.append(f'\n[[files]]\nfile = {toml_value(name)}\nsha256 = "{sha256(folder / name)}"')
     (folder / "model.toml").write_text("\n".join(plain + tables + lists) + "\n", encoding="utf-8")
+
+
+def add_arguments(parser):
+    """The arguments that every export of a tagger has."""
+    parser.add_argument("--to", type=pathlib.Path, required=True, help="folder that takes the model's folder")
+    parser.add_argument("--name", help="name in the manifest")
+    parser.add_argument("--precision", choices=["fp32", "fp16"], default="fp32")
+    parser.add_argument("--random-weights", action="store_true", help="the architecture alone, for tests and benchmarks")
+    parser.add_argument("--pictures", type=pathlib.Path, help="with --random-weights: spread scores over these pictures")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--floor", type=float, default=0.05, help="lowest score kept, for the manifest")
+    parser.add_argument("--no-check", dest="check", action="store_false", help="do not run the written graph beside torch")
+
+
+def list_files(folder: pathlib.Path):
+    for path in sorted(folder.iterdir()):
+        print(f"{path}: {path.stat().st_size:,} bytes")
+
+
+def read_pictures(folder, size: int) -> np.ndarray:
+    """Pictures to adjust random weights to, squashed, uint8 NHWC; none: made-up ones."""
+    if folder is None:
+        return made_up_pictures(size)
+    paths = sorted(path for path in folder.iterdir() if path.suffix in {".png", ".jpg", ".jpeg", ".webp"})
+    return np.stack([np.asarray(Image.open(path).convert("RGB").resize((size, size), Image.BICUBIC)) for path in paths])
 
 
 def made_up_pictures(size: int, count: int = 8, seed: int = 7) -> np.ndarray:
