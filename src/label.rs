@@ -12,6 +12,7 @@ use crate::model::{Device, Model, ModelError, Runtime};
 use crate::record::{Failure, Geometry};
 
 mod batch;
+pub mod caption;
 mod classify;
 mod clip;
 mod columns;
@@ -19,6 +20,7 @@ mod score;
 mod tagger;
 mod text;
 
+pub use caption::{CaptionLabeler, CaptionOptions};
 pub use clip::ClipLabeler;
 pub use score::ScoreLabeler;
 pub use tagger::TaggerLabeler;
@@ -124,6 +126,8 @@ pub struct LabelerOptions {
     pub classify: Vec<ClassifyTable>,
     /// Lowest score kept in `tags`, in place of the manifest's.
     pub floor: Option<f32>,
+    /// How captions are searched for, where it differs from the manifest.
+    pub caption: CaptionOptions,
     /// Folder for built TensorRT engines.
     pub engine_cache: Option<PathBuf>,
     /// Arithmetic.
@@ -142,6 +146,7 @@ impl Default for LabelerOptions {
             embedding: EmbeddingType::default(),
             classify: Vec::new(),
             floor: None,
+            caption: CaptionOptions::default(),
             engine_cache: None,
             precision: Precision::default(),
             cpu_fallback: CpuFallback::default(),
@@ -166,6 +171,7 @@ pub fn open(model: &Model, runtime: &dyn Runtime, options: &LabelerOptions) -> R
         ModelKind::Clip => Box::new(ClipLabeler::open(model, runtime, options)?),
         ModelKind::Tagger => Box::new(TaggerLabeler::open(model, runtime, options)?),
         ModelKind::Score => Box::new(ScoreLabeler::open(model, runtime, options)?),
+        ModelKind::Captioner => Box::new(CaptionLabeler::open(model, runtime, options)?),
     })
 }
 

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::error::ModelError;
 use crate::record::{Alpha, Filter, Fit, Geometry};
 
+mod caption;
 mod score;
 mod validate;
 
+pub use caption::{CaptionFamily, CaptionNames, CaptionSearch, CaptionSpec};
 pub use score::{HeadSpec, ScoreSpec};
 pub use validate::check_tables;
 
@@ -24,6 +26,8 @@ pub enum ModelKind {
     Tagger,
     /// One number: how beautiful, how safe.
     Score,
+    /// A sentence.
+    Captioner,
 }
 
 impl ModelKind {
@@ -33,6 +37,7 @@ impl ModelKind {
             Self::Clip => "clip",
             Self::Tagger => "tagger",
             Self::Score => "score",
+            Self::Captioner => "captioner",
         }
     }
 }
@@ -73,6 +78,8 @@ pub struct Manifest {
     pub output: Option<OutputSpec>,
     /// What a score model's number means.
     pub score: Option<ScoreSpec>,
+    /// How a captioner's captions are made.
+    pub caption: Option<CaptionSpec>,
     /// Default thresholds by category, applied at export.
     #[serde(default)]
     pub thresholds: BTreeMap<String, f32>,
@@ -95,7 +102,7 @@ pub struct ImageSpec {
     pub sha256: Option<String>,
     /// Name of the input.
     pub input: String,
-    /// Name of the output.
+    /// Name of the output; of a captioner's vision tower, of the first.
     pub output: String,
     /// Side of the square in pixels.
     pub size: u32,
@@ -410,6 +417,9 @@ impl Manifest {
         }
         files.extend(self.output.iter().map(|output| output.labels.as_str()));
         files.extend(self.score.iter().filter_map(ScoreSpec::head_file));
+        if let Some(caption) = &self.caption {
+            files.extend([&caption.step, &caption.select, &caption.vocabulary].map(String::as_str));
+        }
         files.extend(
             self.files
                 .iter()

@@ -3,7 +3,7 @@
 
 use std::path::{Component, Path};
 
-use super::{Activation, ClassifyTable, Manifest, ModelKind, ScoreSpec};
+use super::{Activation, CaptionSpec, ClassifyTable, Manifest, ModelKind, ScoreSpec};
 use crate::model::source::FileSource;
 use crate::record::Fit;
 
@@ -26,7 +26,7 @@ impl Manifest {
         self.check_aliases()?;
         match (self.kind, &self.score) {
             (ModelKind::Score, None) => return Err("`kind` is score, and there is no `[score]`".into()),
-            (ModelKind::Clip | ModelKind::Tagger, Some(_)) => {
+            (ModelKind::Clip | ModelKind::Tagger | ModelKind::Captioner, Some(_)) => {
                 return Err(format!(
                     "`[score]` belongs to scores, and `kind` is {}",
                     self.kind.as_str()
@@ -34,9 +34,24 @@ impl Manifest {
             }
             (_, score) => score.as_ref().map_or(Ok(()), ScoreSpec::check)?,
         }
+        match (self.kind, &self.caption) {
+            (ModelKind::Captioner, None) => return Err("`kind` is captioner, and there is no `[caption]`".into()),
+            (ModelKind::Clip | ModelKind::Tagger | ModelKind::Score, Some(_)) => {
+                return Err(format!(
+                    "`[caption]` belongs to captioners, and `kind` is {}",
+                    self.kind.as_str()
+                ));
+            }
+            (_, caption) => caption.as_ref().map_or(Ok(()), CaptionSpec::check)?,
+        }
         match self.kind {
-            ModelKind::Score if self.text.is_some() || self.output.is_some() || !self.classify.is_empty() => {
-                Err("`[text]`, `[output]` and `[[classify]]` belong to other kinds, and `kind` is score".into())
+            ModelKind::Score | ModelKind::Captioner
+                if self.text.is_some() || self.output.is_some() || !self.classify.is_empty() =>
+            {
+                let kind = self.kind.as_str();
+                Err(format!(
+                    "`[text]`, `[output]` and `[[classify]]` belong to other kinds, and `kind` is {kind}"
+                ))
             }
             ModelKind::Clip if self.output.is_some() => Err("`[output]` belongs to taggers, and `kind` is clip".into()),
             ModelKind::Clip if self.text.is_none() && !self.classify.is_empty() => {
@@ -46,7 +61,7 @@ impl Manifest {
             ModelKind::Tagger if self.text.is_some() || !self.classify.is_empty() => {
                 Err("`[text]` and `[[classify]]` belong to clips, and `kind` is tagger".into())
             }
-            ModelKind::Clip | ModelKind::Tagger | ModelKind::Score => self.check_numbers(),
+            ModelKind::Clip | ModelKind::Tagger | ModelKind::Score | ModelKind::Captioner => self.check_numbers(),
         }
     }
 
