@@ -637,8 +637,8 @@ MEAN_TENSOR, STD_TENSOR = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD)
 
 
 @torch.no_grad()
-def augment(pictures: np.ndarray, mirrors: np.ndarray, generator):
-    """Makes a training batch: outlines, colours, pasting on a larger ground, then reduction as Pillow does.
+def augment(pictures: np.ndarray, mirrors: np.ndarray, generator, side: int = TOWER_PIXELS):
+    """Makes a training batch: outlines, colours, pasting on a larger ground, then reduction to `side` as Pillow does.
 
     Returns the normalised pictures and, for each, whether its colour tags still hold.
     """
@@ -650,7 +650,7 @@ def augment(pictures: np.ndarray, mirrors: np.ndarray, generator):
     art = paste(art, torch.from_numpy(mirrors), generator)
     ground = backgrounds(len(art), CANVAS_PIXELS, generator)
     canvas = art[:, :3] + ground * (1 - art[:, 3:])
-    small = F.interpolate(canvas, TOWER_PIXELS, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    small = F.interpolate(canvas, side, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
     noise = torch.rand(len(art), 1, 1, 1, generator=generator) ** 4 * 0.05
     small = (small + torch.randn(small.shape, generator=generator) * noise).clamp(0, 1)
     return (small - MEAN_TENSOR) / STD_TENSOR, true_colours & ~outlined
