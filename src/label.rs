@@ -16,15 +16,19 @@ pub mod caption;
 mod classify;
 mod clip;
 mod columns;
+mod pictures;
 mod score;
 mod tagger;
 mod text;
+mod tower;
 
 pub use caption::{CaptionLabeler, CaptionOptions};
 pub use clip::ClipLabeler;
+pub use pictures::{BatchId, Pictures};
 pub use score::ScoreLabeler;
 pub use tagger::TaggerLabeler;
 pub use text::TextTower;
+pub use tower::Towers;
 
 /// Makes columns from pictures with one model.
 pub trait Labeler: Send {
@@ -38,8 +42,8 @@ pub trait Labeler: Send {
     /// values, and a stage version raised by hand. Equal fingerprints mean equal labels.
     fn fingerprint(&self) -> &str;
 
-    /// The square of pixels that it wants.
-    fn geometry(&self) -> Geometry;
+    /// The squares of pixels that it wants, at least one.
+    fn geometries(&self) -> Vec<Geometry>;
 
     /// Whether the model's manifest calls it a demo.
     fn is_demo(&self) -> bool;
@@ -47,13 +51,12 @@ pub trait Labeler: Send {
     /// The device it runs on and why, for the summary.
     fn device(&self) -> &str;
 
-    /// Labels pictures: one entry a row, `size * size * 3` bytes RGB HWC, or none where the
-    /// picture failed before.
+    /// Labels pictures: one row each, whose squares come in the order of [`Self::geometries`].
     ///
     /// # Errors
     /// A [`LabelError`] means that the model is broken, not a picture. A picture that the model
     /// fails on is a row in [`Labels::failures`].
-    fn label(&mut self, squares: &[Option<&[u8]>]) -> Result<Labels, LabelError>;
+    fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError>;
 }
 
 /// What a labeler made of some pictures.
@@ -160,6 +163,16 @@ impl Default for LabelerOptions {
 /// Missing or changed files, a device that cannot be had, a graph that is not as the manifest
 /// says; all before the first picture.
 pub fn open(model: &Model, runtime: &dyn Runtime, options: &LabelerOptions) -> Result<Box<dyn Labeler>, LabelError> {
+    open_beside(model, runtime, options, &mut Towers::default())
+}
+
+/// As [`open`], sharing image towers with the other labelers of the device.
+pub fn open_beside(
+    model: &Model,
+    runtime: &dyn Runtime,
+    options: &LabelerOptions,
+    towers: &mut Towers,
+) -> Result<Box<dyn Labeler>, LabelError> {
     if options.batch == 0 {
         let message = "`batch` is 0; at least 1 is wanted".to_owned();
         return Err(LabelError::Option {
@@ -168,7 +181,7 @@ pub fn open(model: &Model, runtime: &dyn Runtime, options: &LabelerOptions) -> R
         });
     }
     Ok(match model.manifest.kind {
-        ModelKind::Clip => Box::new(ClipLabeler::open(model, runtime, options)?),
+        ModelKind::Clip => Box::new(ClipLabeler::open(model, runtime, options, towers)?),
         ModelKind::Tagger => Box::new(TaggerLabeler::open(model, runtime, options)?),
         ModelKind::Score => Box::new(ScoreLabeler::open(model, runtime, options)?),
         ModelKind::Captioner => Box::new(CaptionLabeler::open(model, runtime, options)?),

@@ -8,7 +8,7 @@ use crate::cli::{EmbeddingType, ModelsArgs, ModelsCommand};
 use crate::config::ModelConfig;
 use crate::doctor::model_state;
 use crate::exit::{ExitStatus, UsageError};
-use crate::label::{self, Labeler, LabelerOptions};
+use crate::label::{self, Labeler, LabelerOptions, Towers};
 use crate::model::find_onnxruntime::Search;
 use crate::model::manifest::ModelKind;
 use crate::model::{Device, Model, ModelStore, OnnxRuntime};
@@ -40,9 +40,9 @@ impl Labelers {
     /// The distinct squares that they want.
     pub fn geometries(&self) -> Vec<Geometry> {
         let mut distinct = Vec::new();
-        for labeler in &self.labelers {
-            if !distinct.contains(&labeler.geometry()) {
-                distinct.push(labeler.geometry());
+        for geometry in self.labelers.iter().flat_map(|labeler| labeler.geometries()) {
+            if !distinct.contains(&geometry) {
+                distinct.push(geometry);
             }
         }
         distinct
@@ -82,11 +82,13 @@ pub fn load_labelers(plan: &RunPlan, progress: &dyn Progress) -> anyhow::Result<
         .map_err(|error| UsageError::error(format!("run.device: {error}")))?;
     let runtime = OnnxRuntime::load(&Search::from_environment(plan.onnxruntime.clone()))?;
     let store = ModelStore::from_environment(plan.config_folder.as_deref());
+    let mut towers = Towers::default();
     for entry in entries {
         let model = store.resolve(&entry.name)?;
         progress.say(&format!("loading {}", model.manifest.name));
         let options = options_for(plan, entry, &model, device);
-        let labeler = label::open(&model, runtime, &options).with_context(|| format!("model {}", entry.name))?;
+        let labeler = label::open_beside(&model, runtime, &options, &mut towers)
+            .with_context(|| format!("model {}", entry.name))?;
         loaded.demo |= labeler.is_demo();
         loaded.device.get_or_insert_with(|| labeler.device().to_owned());
         loaded.names.push(labeler.name().to_owned());

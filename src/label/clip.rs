@@ -7,25 +7,23 @@ use arrow::array::{ArrayRef, Float32Builder, StringBuilder};
 use arrow::datatypes::{DataType, FieldRef};
 use sha2::{Digest, Sha256};
 
-use super::batch::{Encoded, ImageModel};
-use super::classify::{ZeroShot, normalise};
+use super::classify::ZeroShot;
 use super::columns::{self, ColumnNames};
 use super::text::TextTower;
-use super::{EmbeddingType, LabelError, Labeler, LabelerOptions, Labels};
-use crate::model::check;
+use super::tower::{SharedTower, Towers};
+use super::{EmbeddingType, LabelError, Labeler, LabelerOptions, Labels, Pictures};
 use crate::model::manifest::{Activation, ClassifyTable, TextCleaning, check_tables};
 use crate::model::store::hex;
-use crate::model::{Model, ModelError, Runtime};
-use crate::record::{ErrorKind, Failure, Geometry};
+use crate::model::{Model, Runtime};
+use crate::record::Geometry;
 
 /// Raised by hand when the same model and options give other values.
 const STAGE_VERSION: u32 = 1;
 
 /// Makes `clip_embedding`, and two columns for each zero-shot table.
 pub struct ClipLabeler {
-    image: ImageModel,
+    image: SharedTower,
     name: String,
-    geometry: Geometry,
     demo: bool,
     tables: Vec<ZeroShot>,
     embedding: EmbeddingType,
@@ -38,7 +36,12 @@ impl ClipLabeler {
     ///
     /// # Errors
     /// As [`super::open`].
-    pub fn open(model: &Model, runtime: &dyn Runtime, options: &LabelerOptions) -> Result<Self, LabelError> {
+    pub fn open(
+        model: &Model,
+        runtime: &dyn Runtime,
+        options: &LabelerOptions,
+        towers: &mut Towers,
+    ) -> Result<Self, LabelError> {
         let manifest = &model.manifest;
         let names = ColumnNames::new(options.columns.as_deref(), &manifest.name)?;
         let wanted = merge_tables(&manifest.classify, &options.classify);
@@ -47,12 +50,10 @@ impl ClipLabeler {
             message,
         };
         check_tables(&wanted).map_err(option_error)?;
-        let (image, made_up) = ImageModel::open(model, runtime, options)?;
-        check::embeddings(manifest, &made_up)?;
+        let image = towers.open(model, runtime, options)?;
         let (tables, tables_said) = open_tables(model, runtime, options, &wanted)?;
         Ok(Self {
             name: manifest.name.clone(),
-            geometry: manifest.image.geometry(),
             demo: manifest.demo,
             embedding: options.embedding,
             fields: fields(&names, &tables, options.embedding, image.width()),
@@ -85,8 +86,8 @@ impl Labeler for ClipLabeler {
         &self.fingerprint
     }
 
-    fn geometry(&self) -> Geometry {
-        self.geometry
+    fn geometries(&self) -> Vec<Geometry> {
+        vec![self.image.geometry()]
     }
 
     fn is_demo(&self) -> bool {
@@ -97,9 +98,8 @@ impl Labeler for ClipLabeler {
         self.image.device()
     }
 
-    fn label(&mut self, squares: &[Option<&[u8]>]) -> Result<Labels, LabelError> {
-        let mut given = self.image.encode(squares)?;
-        normalise_rows(&mut given, &self.name)?;
+    fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {
+        let given = self.image.embed(pictures, 0, |_| true)?;
         let mut made: Vec<ArrayRef> = Vec::with_capacity(self.fields.len());
         for table in &self.tables {
             let mut labels = StringBuilder::new();
@@ -117,37 +117,6 @@ impl Labeler for ClipLabeler {
             columns: made,
             failures: given.failures,
         })
-    }
-}
-
-/// Makes every row a unit vector; a row without direction becomes a failure.
-fn normalise_rows(given: &mut Encoded, model: &str) -> Result<(), LabelError> {
-    let present = given.rows.iter().flatten().count();
-    let mut broken = 0;
-    for (index, row) in given.rows.iter_mut().enumerate() {
-        if row.as_mut().is_some_and(|values| !normalise(values)) {
-            *row = None;
-            broken += 1;
-            let message = "the model gives an embedding that is zero or not a number";
-            given.failures.push((index, Failure::new(ErrorKind::Model, message)));
-        }
-    }
-    if broken > 1 && broken == present {
-        return Err(broken_values(model));
-    }
-    given.failures.sort_by_key(|(row, _)| *row);
-    Ok(())
-}
-
-/// The error for a model whose every row is not a number.
-pub(super) fn broken_values(model: &str) -> LabelError {
-    let source = "every value is zero or not a number; a 16-bit model may need 32 bits on this device".into();
-    LabelError::EveryPicture {
-        model: model.to_owned(),
-        source: ModelError::Run {
-            graph: model.to_owned(),
-            source,
-        },
     }
 }
 

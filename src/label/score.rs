@@ -8,10 +8,11 @@ use arrow::datatypes::{DataType, FieldRef};
 
 use super::batch::ImageModel;
 use super::classify::normalise;
-use super::clip::{broken_values, fingerprint};
+use super::clip::fingerprint;
 use super::columns::ColumnNames;
 use super::tagger::activate;
-use super::{LabelError, Labeler, LabelerOptions, Labels};
+use super::tower::broken_values;
+use super::{LabelError, Labeler, LabelerOptions, Labels, Pictures};
 use crate::model::manifest::{HeadSpec, ScoreSpec};
 use crate::model::session::SessionOptions;
 use crate::model::tensor::{ElementType, Tensor, TensorData};
@@ -109,8 +110,8 @@ impl Labeler for ScoreLabeler {
         &self.fingerprint
     }
 
-    fn geometry(&self) -> Geometry {
-        self.geometry
+    fn geometries(&self) -> Vec<Geometry> {
+        vec![self.geometry]
     }
 
     fn is_demo(&self) -> bool {
@@ -121,8 +122,8 @@ impl Labeler for ScoreLabeler {
         self.image.device()
     }
 
-    fn label(&mut self, squares: &[Option<&[u8]>]) -> Result<Labels, LabelError> {
-        let mut given = self.image.encode(squares)?;
+    fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {
+        let mut given = self.image.encode(pictures.squares(0))?;
         let (mut present, mut broken) = (0, 0);
         let mut scores = Float32Builder::with_capacity(given.rows.len());
         for (index, row) in given.rows.into_iter().enumerate() {

@@ -8,9 +8,10 @@ use arrow::array::{Float32Builder, StringBuilder};
 use arrow::datatypes::{DataType, FieldRef};
 
 use super::batch::ImageModel;
-use super::clip::{broken_values, fingerprint};
+use super::clip::fingerprint;
 use super::columns::{self, ColumnNames};
-use super::{LabelError, Labeler, LabelerOptions, Labels};
+use super::tower::broken_values;
+use super::{LabelError, Labeler, LabelerOptions, Labels, Pictures};
 use crate::model::labels::{self, Category, Tag};
 use crate::model::manifest::Activation;
 use crate::model::{Model, ModelError, Runtime, check};
@@ -116,8 +117,8 @@ impl Labeler for TaggerLabeler {
         &self.fingerprint
     }
 
-    fn geometry(&self) -> Geometry {
-        self.geometry
+    fn geometries(&self) -> Vec<Geometry> {
+        vec![self.geometry]
     }
 
     fn is_demo(&self) -> bool {
@@ -128,8 +129,8 @@ impl Labeler for TaggerLabeler {
         self.image.device()
     }
 
-    fn label(&mut self, squares: &[Option<&[u8]>]) -> Result<Labels, LabelError> {
-        let mut given = self.image.encode(squares)?;
+    fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {
+        let mut given = self.image.encode(pictures.squares(0))?;
         let present = given.rows.iter().flatten().count();
         let mut broken = 0;
         let mut chosen = Vec::with_capacity(given.rows.len());

@@ -39,7 +39,7 @@ fn pictures_of(size: usize, count: usize) -> Vec<Vec<u8>> {
 }
 
 fn label(labeler: &mut dyn Labeler, pictures: &[Option<&[u8]>]) -> Labels {
-    let labels = labeler.label(pictures).unwrap();
+    let labels = labeler.label(&Pictures::of(pictures)).unwrap();
     let fields = labeler.fields();
     assert_eq!(labels.columns.len(), fields.len());
     for (column, field) in labels.columns.iter().zip(fields) {
@@ -67,7 +67,7 @@ fn alone_equals_in_a_batch_to_the_last_bit() {
             ..options()
         };
         let mut labeler = open(model, runtime, &options).unwrap();
-        let pictures = pictures_of(labeler.geometry().size as usize, 7);
+        let pictures = pictures_of(labeler.geometries()[0].size as usize, 7);
         let squares: Vec<Option<&[u8]>> = pictures.iter().map(|picture| Some(picture.as_slice())).collect();
         let together = label(labeler.as_mut(), &squares);
         for (row, square) in squares.iter().enumerate() {

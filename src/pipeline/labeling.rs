@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::label::Labeler;
+use crate::label::{BatchId, Labeler, Pictures};
 use crate::record::{DecodedImage, Geometry, GroupSet, ImageBatch, LabelColumn, LabeledBatch, Twin, Twins};
 
 /// A device's labelers, in the plan's order.
@@ -16,8 +16,8 @@ pub struct Device {
 
 struct Placed {
     labeler: Box<dyn Labeler>,
-    /// Which of the prepared squares it takes.
-    square: usize,
+    /// Which of the prepared squares it takes, in the order of its geometries.
+    squares: Vec<usize>,
 }
 
 impl Device {
@@ -26,12 +26,12 @@ impl Device {
         let labelers = labelers
             .into_iter()
             .map(|labeler| {
-                let wanted = labeler.geometry();
-                let square = geometries
-                    .iter()
-                    .position(|geometry| *geometry == wanted)
-                    .expect("the plan collects the geometry of every labeler");
-                Placed { labeler, square }
+                let place = |wanted| {
+                    let found = geometries.iter().position(|geometry| *geometry == wanted);
+                    found.expect("the plan collects the geometries of every labeler")
+                };
+                let squares = labeler.geometries().into_iter().map(place).collect();
+                Placed { labeler, squares }
             })
             .collect();
         Self { labelers, twins }
@@ -54,16 +54,21 @@ impl Device {
             squares.push(of_image);
             twins.extend(twin.map(|twin| (row, twin)));
         }
+        let has_prompt: Vec<bool> = records.iter().map(|record| record.recovered.prompt.is_some()).collect();
+        let id = BatchId::next();
         let mut columns: Vec<LabelColumn> = Vec::new();
         for (index, placed) in self.labelers.iter_mut().enumerate() {
             if !groups.contains(GroupSet::labeler(index)) {
                 continue;
             }
-            let wanted: Vec<Option<&[u8]>> = squares
-                .iter()
-                .map(|squares| squares.get(placed.square).map(Vec::as_slice))
-                .collect();
-            let labels = placed.labeler.label(&wanted)?;
+            let of_geometry = |square: &usize| -> Vec<Option<&[u8]>> {
+                squares
+                    .iter()
+                    .map(|of_image| of_image.get(*square).map(Vec::as_slice))
+                    .collect()
+            };
+            let wanted = placed.squares.iter().map(of_geometry).collect();
+            let labels = placed.labeler.label(&Pictures::new(id, wanted, has_prompt.clone()))?;
             columns.extend(placed.labeler.fields().into_iter().zip(labels.columns));
             for (row, failure) in labels.failures {
                 records[row].failure.get_or_insert(failure);

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, Field, FieldRef};
 
 use super::*;
-use crate::label::{LabelError, Labeler, Labels};
+use crate::label::{LabelError, Labeler, Labels, Pictures};
 use crate::progress::Hidden;
 use crate::record::{
     Alpha, Destination, FileStat, Filter, Fit, Geometry, GroupSet, ImageId, OpenImage, ReadSeek, SourceImage,
@@ -102,12 +102,13 @@ impl Labeler for FirstByte {
         "stand-in"
     }
 
-    fn geometry(&self) -> Geometry {
-        GEOMETRY
+    fn geometries(&self) -> Vec<Geometry> {
+        vec![GEOMETRY]
     }
 
-    fn label(&mut self, squares: &[Option<&[u8]>]) -> Result<Labels, LabelError> {
+    fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {
         std::thread::sleep(self.wait);
+        let squares = pictures.squares(0);
         if squares.iter().flatten().any(|square| Some(square[0]) == self.fails_at) {
             let message = "the model broke".to_owned();
             return Err(LabelError::Option {
