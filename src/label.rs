@@ -14,6 +14,7 @@ use crate::record::{Failure, Geometry};
 mod batch;
 pub mod caption;
 mod classify;
+mod clean;
 mod clip;
 mod columns;
 mod pictures;
@@ -82,6 +83,9 @@ pub enum LabelError {
         /// The first failure.
         source: ModelError,
     },
+    /// Somebody wanted to end while it was being opened; what is finished is kept.
+    #[error("ended while {0}; what is finished is kept")]
+    Ended(String),
     /// An option that does not fit the model.
     #[error("model `{model}`: {message}")]
     Option {

@@ -6,15 +6,20 @@ use std::borrow::Cow;
 use tokenizers::Tokenizer;
 
 use super::classify::normalise;
+use super::clean::clean;
 use super::{LabelError, LabelerOptions};
 use crate::model::check;
 use crate::model::manifest::{TextCleaning, TextSpec};
 use crate::model::session::SessionOptions;
 use crate::model::tensor::{ElementType, Tensor, TensorData};
-use crate::model::{Model, ModelError, Runtime, Session};
+use crate::model::{Device, Model, ModelError, Runtime, Session};
 
 /// Texts a run of the graph where it leaves the number open.
 const TEXTS_PER_RUN: usize = 16;
+
+/// Token positions a run of texts of like length: enough rows to keep a processor's matrix product
+/// busy, few enough to stay in its caches.
+const POSITIONS_PER_RUN: usize = 1536;
 
 /// A loaded text tower.
 pub struct TextTower {
@@ -23,9 +28,13 @@ pub struct TextTower {
     tokenizer: Tokenizer,
     session: Box<dyn Session>,
     batch: usize,
+    /// Whether the graph takes any number of texts of any length.
+    is_open: bool,
     element: ElementType,
     /// SHA-256 of the graph's and of the tokenizer's file.
     sha256: [String; 2],
+    /// Values an embedding.
+    width: usize,
 }
 
 impl TextTower {
@@ -53,6 +62,8 @@ impl TextTower {
         };
         let session = runtime.load(&format!("{name}/{}", spec.file), graph.graph(), &session_options)?;
         let contract = check::text_graph(manifest, session.as_ref())?;
+        let input = session.inputs().iter().find(|input| input.name == contract.input);
+        let shape_is_open = input.is_some_and(|input| input.shape.iter().all(Option::is_none));
         let mut tower = Self {
             name,
             spec: TextSpec {
@@ -63,10 +74,15 @@ impl TextTower {
             tokenizer,
             session,
             batch: contract.fixed_batch.unwrap_or(TEXTS_PER_RUN).max(1),
+            // TensorRT builds an engine for every shape.
+            is_open: shape_is_open && !matches!(device, Device::TensorRt(_)),
             element: contract.element,
             sha256: [graph.sha256, tokenizer_file.sha256],
+            width: 0,
         };
-        let made_up = tower.embed_part(&["a picture"])?;
+        let made_up = tower.token_ids("a picture")?;
+        let made_up = tower.run(&[&made_up], tower.batch, tower.spec.context)?;
+        tower.width = made_up.len();
         check::embeddings(manifest, &made_up)?;
         Ok(tower)
     }
@@ -81,6 +97,11 @@ impl TextTower {
         &self.spec
     }
 
+    /// Values an embedding.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     /// SHA-256 of the graph's and of the tokenizer's file.
     pub fn sha256(&self) -> &[String; 2] {
         &self.sha256
@@ -90,32 +111,91 @@ impl TextTower {
     pub fn embed_texts(&mut self, texts: &[String]) -> Result<Vec<Vec<f32>>, LabelError> {
         let mut embeddings = Vec::with_capacity(texts.len());
         for part in texts.chunks(self.batch) {
-            let part: Vec<&str> = part.iter().map(String::as_str).collect();
-            let values = self.embed_part(&part)?;
-            let width = values.len() / part.len();
-            for (text, row) in part.iter().zip(values.chunks_exact(width)) {
-                let mut row = row.to_vec();
-                if !normalise(&mut row) {
-                    let message = format!("the text `{text}` gives an embedding without direction");
-                    return Err(LabelError::Option {
-                        model: self.name.clone(),
-                        message,
-                    });
-                }
-                embeddings.push(row);
-            }
+            let ids = part.iter().map(|text| self.token_ids(text));
+            let ids = ids.collect::<Result<Vec<_>, LabelError>>()?;
+            let ids: Vec<&[i64]> = ids.iter().map(Vec::as_slice).collect();
+            let values = self.run(&ids, self.batch, self.spec.context)?;
+            self.push_unit_rows(values, part.iter().map(String::as_str), &mut embeddings)?;
         }
         Ok(embeddings)
+    }
+
+    /// Unit embeddings of texts, one a text, in batches of texts of like length that are padded to
+    /// the longest of them only: a CLIP never looks behind the end token, so the values are those
+    /// of [`Self::embed_texts`] up to rounding. For many short texts many times cheaper.
+    pub fn embed_trimmed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, LabelError> {
+        let ids = texts.iter().map(|text| self.token_ids(text));
+        let ids = ids.collect::<Result<Vec<_>, LabelError>>()?;
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|&text| ids[text].len());
+        let mut embeddings = vec![Vec::new(); texts.len()];
+        let mut waiting = order.as_slice();
+        while let Some(&shortest) = waiting.first() {
+            let (batch, length) = if self.is_open {
+                // By the shortest: the longest of as many texts is hardly longer.
+                let wanted = (POSITIONS_PER_RUN / ids[shortest].len().max(1)).clamp(1, waiting.len());
+                (wanted, ids[waiting[wanted - 1]].len())
+            } else {
+                (self.batch, self.spec.context)
+            };
+            let (part, rest) = waiting.split_at(batch.min(waiting.len()));
+            let part_ids: Vec<&[i64]> = part.iter().map(|&text| ids[text].as_slice()).collect();
+            let values = self.run(&part_ids, batch, length)?;
+            let mut rows = Vec::with_capacity(part.len());
+            self.push_unit_rows(values, part.iter().map(|&text| texts[text]), &mut rows)?;
+            for (&text, row) in part.iter().zip(rows) {
+                embeddings[text] = row;
+            }
+            waiting = rest;
+        }
+        Ok(embeddings)
+    }
+
+    /// The unit embedding of one text, by itself: it depends on nothing else.
+    pub fn embed_alone(&mut self, text: &str) -> Result<Vec<f32>, LabelError> {
+        let ids = self.token_ids(text)?;
+        let (batch, length) = if self.is_open {
+            (1, ids.len())
+        } else {
+            (self.batch, self.spec.context)
+        };
+        let values = self.run(&[&ids], batch, length)?;
+        let mut rows = Vec::new();
+        self.push_unit_rows(values, [text].into_iter(), &mut rows)?;
+        Ok(rows.pop().expect("one text gives one row"))
+    }
+
+    /// Appends one unit vector a text from a run's values.
+    fn push_unit_rows<'a>(
+        &self,
+        values: Vec<f32>,
+        texts: impl ExactSizeIterator<Item = &'a str>,
+        rows: &mut Vec<Vec<f32>>,
+    ) -> Result<(), LabelError> {
+        let width = values.len() / texts.len().max(1);
+        for (text, row) in texts.zip(values.chunks_exact(width.max(1))) {
+            let mut row = row.to_vec();
+            if !normalise(&mut row) {
+                let message = format!("the text `{text}` gives an embedding without direction");
+                return Err(LabelError::Option {
+                    model: self.name.clone(),
+                    message,
+                });
+            }
+            rows.push(row);
+        }
+        Ok(())
+    }
+
+    /// Whether a text fills the tower's context to its end: a further word would be cut off.
+    pub fn is_full(&self, text: &str) -> Result<bool, LabelError> {
+        Ok(self.encode(text)?.len() >= self.spec.context)
     }
 
     /// Token ids of a text, start and end tokens included, not padded. Longer texts are cut, and
     /// the last id is then the end token.
     pub fn token_ids(&self, text: &str) -> Result<Vec<i64>, LabelError> {
-        let encoded = self
-            .tokenizer
-            .encode(cleaned(text, self.spec.clean), true)
-            .map_err(|source| self.refuse(source))?;
-        let mut ids: Vec<i64> = encoded.get_ids().iter().map(|&id| i64::from(id)).collect();
+        let mut ids = self.encode(text)?;
         if let (true, Some(&end)) = (ids.len() > self.spec.context, ids.last()) {
             ids.truncate(self.spec.context);
             if let Some(last) = ids.last_mut() {
@@ -125,41 +205,51 @@ impl TextTower {
         Ok(ids)
     }
 
-    /// One run, padded to the tower's batch; the values of the given texts, at least one.
-    fn embed_part(&mut self, texts: &[&str]) -> Result<Vec<f32>, LabelError> {
-        let context = self.spec.context;
-        let mut ids = vec![self.spec.pad_id; self.batch * context];
-        let mut mask = vec![0_i64; self.batch * context];
+    /// Token ids of a text, however long it is.
+    fn encode(&self, text: &str) -> Result<Vec<i64>, LabelError> {
+        let encoded = self
+            .tokenizer
+            .encode(cleaned(text, self.spec.clean), true)
+            .map_err(|source| self.refuse(source))?;
+        Ok(encoded.get_ids().iter().map(|&id| i64::from(id)).collect())
+    }
+
+    /// One run of `batch` texts of `length` ids; the values of the given texts, at least one.
+    fn run(&mut self, texts: &[&[i64]], batch: usize, length: usize) -> Result<Vec<f32>, LabelError> {
+        let mut ids = vec![self.spec.pad_id; batch * length];
+        let mut mask = vec![0_i64; batch * length];
         for (row, text) in texts.iter().enumerate() {
-            for (column, id) in self.token_ids(text)?.into_iter().enumerate() {
-                ids[row * context + column] = id;
-                mask[row * context + column] = 1;
-            }
+            let start = row * length;
+            ids[start..start + text.len()].copy_from_slice(text);
+            mask[start..start + text.len()].fill(1);
         }
-        let (ids, mask) = (self.tensor(ids), self.tensor(mask));
+        let shape = [batch, length];
+        let (ids, mask) = (self.tensor(ids, &shape), self.tensor(mask, &shape));
         let mut inputs = vec![(self.spec.input.as_str(), &ids)];
         inputs.extend(self.spec.attention_mask.as_deref().map(|name| (name, &mask)));
         let output = self.session.run_one(&inputs, &self.spec.output)?;
         let shape = output.shape.clone();
         let mut values = output.into_f32().unwrap_or_default();
         let width = shape.last().copied().unwrap_or(0);
-        if width == 0 || shape != [self.batch, width] || values.len() != self.batch * width {
+        if width == 0 || shape != [batch, width] || values.len() != batch * width {
             return Err(LabelError::Model(ModelError::Contract {
                 model: self.name.clone(),
-                message: format!("a batch of {} texts gives an output of shape {shape:?}", self.batch),
+                message: format!("a batch of {batch} texts gives an output of shape {shape:?}"),
             }));
         }
         values.truncate(texts.len() * width);
         Ok(values)
     }
 
-    fn tensor(&self, values: Vec<i64>) -> Tensor {
-        let shape = vec![self.batch, self.spec.context];
+    fn tensor(&self, values: Vec<i64>, shape: &[usize]) -> Tensor {
         let data = match self.element {
             ElementType::I32 => TensorData::I32(values.into_iter().map(|value| value as i32).collect()),
             _ => TensorData::I64(values),
         };
-        Tensor { shape, data }
+        Tensor {
+            shape: shape.to_vec(),
+            data,
+        }
     }
 
     fn refuse(&self, source: tokenizers::Error) -> LabelError {
@@ -172,9 +262,10 @@ impl TextTower {
 
 /// A text as the manifest wants it before the tokenizer.
 fn cleaned(text: &str, cleaning: TextCleaning) -> Cow<'_, str> {
+    let text = clean(text);
     match cleaning {
-        TextCleaning::None => Cow::Borrowed(text),
-        TextCleaning::Lower => Cow::Owned(joined_words(text).to_lowercase()),
+        TextCleaning::None => text,
+        TextCleaning::Lower => Cow::Owned(joined_words(&text).to_lowercase()),
         TextCleaning::Canonicalize => {
             let spaced = text.replace('_', " ");
             let letters: String = spaced.chars().filter(|c| !c.is_ascii_punctuation()).collect();
@@ -242,8 +333,33 @@ mod tests {
     }
 
     #[test]
+    fn trimmed_texts_have_the_values_of_padded_ones() {
+        let Some(runtime) = runtime() else { return };
+        let demo = crate::model::ModelStore::default().resolve("demo-clip").unwrap();
+        for model in [model("tiny-clip"), demo] {
+            let options = LabelerOptions {
+                device: Device::Cpu,
+                threads: 1,
+                ..LabelerOptions::default()
+            };
+            let mut tower = TextTower::open(&model, runtime, &options).unwrap();
+            let texts: Vec<String> = (0..300).map(|index| "a red fox, ".repeat(1 + index * 7 % 5)).collect();
+            let padded = tower.embed_texts(&texts).unwrap();
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let trimmed = tower.embed_trimmed(&texts).unwrap();
+            for (padded, trimmed) in padded.iter().zip(&trimmed) {
+                let cosine: f32 = padded.iter().zip(trimmed).map(|(left, right)| left * right).sum();
+                assert!(cosine > 0.999_999, "{cosine}");
+            }
+            assert!(tower.embed_trimmed(&[]).unwrap().is_empty());
+            let long = "a red fox, ".repeat(20);
+            assert!(tower.is_full(&long).unwrap() && !tower.is_full("a").unwrap());
+        }
+    }
+
+    #[test]
     fn texts_are_cleaned_as_the_manifest_says() {
-        let text = " A  Dog_house,\n(ΟΔΟΣ) ";
+        let text = " A  Dog_house, (ΟΔΟΣ) ";
         assert_eq!(cleaned(text, TextCleaning::None), text);
         assert_eq!(cleaned(text, TextCleaning::Lower), "a dog_house, (οδος)");
         assert_eq!(cleaned(text, TextCleaning::Canonicalize), "a dog house οδος");
