@@ -8,6 +8,7 @@ use crate::exit::ExitStatus;
 use crate::progress::human_bytes;
 use crate::write::{self, OpenError, RealFs, WriteOptions};
 
+mod interrogate;
 mod models;
 mod run;
 

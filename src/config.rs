@@ -30,6 +30,10 @@ pub struct Config {
     /// Zero-shot tables of the user's own, for the CLIP models.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classify: Vec<ClassifyTable>,
+    /// What the CLIP interrogator makes of pictures.
+    pub interrogate: InterrogateConfig,
+    /// Where the column `prompt` comes from.
+    pub prompt: PromptConfig,
 }
 
 /// `[input]`
@@ -178,6 +182,128 @@ pub struct ModelConfig {
     pub columns: String,
 }
 
+/// `[interrogate]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InterrogateConfig {
+    /// The CLIP that looks; empty = no interrogation.
+    pub model: String,
+    /// The model that says the caption; empty = none.
+    pub captioner: String,
+    /// `fast`, `classic`, `best`, `caption`, `negative` or `webui`.
+    pub mode: String,
+    /// Term tables by name, in their order.
+    pub tables: Vec<String>,
+    /// Terms added to a caption at most.
+    pub max_terms: usize,
+    /// Terms that a chain (`best`, `negative`) takes even where they do not help.
+    pub min_terms: usize,
+    /// Candidates of a chain.
+    pub candidates: usize,
+    /// Terms of each table in `clip_terms`, and in a `webui` prompt.
+    pub terms_per_table: usize,
+    /// Whether a `webui` prompt carries each term's share.
+    pub ranks: bool,
+    /// Folder of the tables' embeddings; empty = the user's cache folder.
+    pub cache: String,
+    /// Prefix of its columns; empty = the plain names.
+    pub columns: String,
+    /// Tables of the user's own; one of a known name takes its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub table: Vec<TermTableConfig>,
+}
+
+impl Default for InterrogateConfig {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            captioner: String::new(),
+            mode: "fast".into(),
+            tables: ["artists", "flavors", "mediums", "movements", "trendings", "negative"]
+                .map(String::from)
+                .to_vec(),
+            max_terms: 32,
+            min_terms: 8,
+            candidates: 2048,
+            terms_per_table: 5,
+            ranks: false,
+            cache: String::new(),
+            columns: String::new(),
+            table: Vec::new(),
+        }
+    }
+}
+
+/// `[[interrogate.table]]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TermTableConfig {
+    /// Its name.
+    pub name: String,
+    /// A text file, a term a line; relative to the configuration.
+    pub file: String,
+}
+
+/// `[prompt]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PromptConfig {
+    /// Where `prompt` comes from: the first of these that gives one (`metadata`, `interrogate`, `tags`).
+    pub order: Vec<PromptStep>,
+    /// Which pictures are interrogated: `missing` (a prompt of their own), `all` or `none`.
+    pub interrogate: InterrogateScope,
+    /// Lowest score of a tag that goes into a prompt.
+    pub tag_threshold: f64,
+    /// Styles whose pictures take another way than `interrogate`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub route: Vec<PromptRoute>,
+}
+
+impl Default for PromptConfig {
+    fn default() -> Self {
+        Self {
+            order: vec![PromptStep::Metadata, PromptStep::Interrogate],
+            interrogate: InterrogateScope::Missing,
+            tag_threshold: 0.35,
+            route: Vec::new(),
+        }
+    }
+}
+
+/// Something a prompt can come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PromptStep {
+    /// What the image itself says.
+    Metadata,
+    /// `clip_prompt`.
+    Interrogate,
+    /// `tags`.
+    Tags,
+}
+
+/// `prompt.interrogate`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InterrogateScope {
+    /// Pictures without a prompt of their own.
+    Missing,
+    /// Every picture.
+    All,
+    /// No picture; the model is not loaded.
+    None,
+}
+
+/// `[[prompt.route]]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptRoute {
+    /// Values of the column `style`.
+    pub style: Vec<String>,
+    /// What stands in for `interrogate` there.
+    pub use_instead: PromptStep,
+}
+
 /// The presets that come with the program: name, what it is for, TOML.
 pub const PRESETS: [(&str, &str, &str); 3] = [
     (
@@ -296,5 +422,6 @@ mod tests {
             .collect();
         let full = Config::parse(&uncommented, "example, uncommented").expect("uncommented example");
         assert!(!full.model.is_empty() && !full.classify.is_empty());
+        assert!(!full.interrogate.table.is_empty() && !full.prompt.route.is_empty());
     }
 }

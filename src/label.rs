@@ -17,6 +17,7 @@ mod classify;
 mod clean;
 mod clip;
 mod columns;
+pub mod interrogate;
 mod pictures;
 mod score;
 mod tagger;

@@ -14,6 +14,7 @@ pub mod preprocess;
 pub mod runtime;
 pub mod session;
 pub mod source;
+pub mod small_graph;
 pub mod standin;
 pub mod store;
 pub mod tensor;

@@ -13,6 +13,8 @@ const LINE_EVERY_SECS: u64 = 10;
 
 /// Somebody who is told how far a run is.
 pub trait Progress: Send + Sync {
+    /// Something that comes before the work has so many of its pieces done.
+    fn step(&self, what: &str, done: u64, total: u64);
     /// The work is known: this many images.
     fn start(&self, images: u64);
     /// So many more images are done, so many of them failed.
@@ -40,6 +42,7 @@ pub fn choose(quiet: bool, no_bar: bool) -> Box<dyn Progress> {
 pub struct Hidden;
 
 impl Progress for Hidden {
+    fn step(&self, _what: &str, _done: u64, _total: u64) {}
     fn start(&self, _images: u64) {}
     fn advance(&self, _images: u64, _failed: u64) {}
     fn bottleneck(&self, _words: &str) {}
@@ -75,11 +78,25 @@ impl Bar {
 }
 
 impl Progress for Bar {
+    fn step(&self, what: &str, done: u64, total: u64) {
+        let style = ProgressStyle::with_template("{msg}  {wide_bar} {human_pos}/{human_len}  {eta} left")
+            .expect("the template is well formed");
+        if self.bar.message() != what {
+            self.bar.set_style(style);
+            self.bar.set_message(what.to_owned());
+            self.bar.reset_eta();
+        }
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+
     fn start(&self, images: u64) {
         let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left  {msg}")
             .expect("the template is well formed");
         self.bar.set_style(style);
+        self.bar.set_message("");
         self.bar.set_length(images);
+        self.bar.set_position(0);
         self.bar.reset_eta();
     }
 
@@ -136,6 +153,14 @@ impl Default for Lines {
 }
 
 impl Progress for Lines {
+    fn step(&self, what: &str, done: u64, total: u64) {
+        let Ok(mut state) = self.state.lock() else { return };
+        if state.last.elapsed().as_secs() >= LINE_EVERY_SECS {
+            state.last = Instant::now();
+            tracing::info!(done, total, "{what}");
+        }
+    }
+
     fn start(&self, images: u64) {
         self.total.store(images, Ordering::Relaxed);
         if let Ok(mut state) = self.state.lock() {

@@ -37,6 +37,7 @@ mod ledger;
 mod lock;
 mod next;
 mod parts;
+mod prompt;
 mod reconcile;
 mod rewrite;
 mod rows;
@@ -51,6 +52,7 @@ pub use error::{OpenError, WriteError};
 pub use footer::{Begun, PartInfo, PartMeta};
 pub use ledger::{Committed, Ledger, RowAt, RowStatus};
 pub use lock::Holder;
+pub use prompt::{PromptPolicy, PromptRoute, PromptSource};
 pub use reconcile::{
     ChangeCounts, Changes, GuardError, Permission, ReconcileOptions, Reconciler, RetryFailed, StaleGroup, StaleReason,
 };
@@ -124,6 +126,8 @@ pub struct DatasetSpec {
     pub demo: bool,
     /// Whether `gps_latitude` and `gps_longitude` are written.
     pub gps: bool,
+    /// Where `prompt` comes from.
+    pub prompt: PromptPolicy,
 }
 
 /// Name of the lock file in the bookkeeping folder.

@@ -4,8 +4,8 @@ use std::io::Write;
 
 use anyhow::Context;
 
+use super::interrogate::{self, Readiness};
 use crate::cli::{EmbeddingType, ModelsArgs, ModelsCommand};
-use crate::config::ModelConfig;
 use crate::doctor::model_state;
 use crate::exit::{ExitStatus, UsageError};
 use crate::label::{self, Labeler, LabelerOptions, Towers};
@@ -53,6 +53,21 @@ impl Labelers {
         self.groups.clone()
     }
 
+    /// Adds a labeler. A group is known by kind, model and columns, so that a second tagger is
+    /// another group.
+    fn push(&mut self, labeler: Box<dyn Labeler>, name: String, kind: &str, columns: &str) {
+        let separator = if columns.is_empty() { "" } else { ":" };
+        self.groups.push(ColumnGroup {
+            name: format!("{kind}:{}{separator}{columns}", labeler.name()),
+            fingerprint: labeler.fingerprint().to_owned(),
+            fields: labeler.fields(),
+        });
+        self.demo |= labeler.is_demo();
+        self.device.get_or_insert_with(|| labeler.device().to_owned());
+        self.names.push(name);
+        self.labelers.push(labeler);
+    }
+
     /// Tells the summary who labels.
     pub fn describe(&self, report: &mut RunReport) {
         report.models.clone_from(&self.names);
@@ -62,8 +77,9 @@ impl Labelers {
 }
 
 /// Loads every model of the plan, on the main thread. A plan without models loads no runtime.
-pub fn load_labelers(plan: &RunPlan, progress: &dyn Progress) -> anyhow::Result<Labelers> {
+pub fn load_labelers(plan: &RunPlan, progress: &dyn Progress, readiness: Readiness<'_>) -> anyhow::Result<Labelers> {
     let entries = plan.models();
+    let interrogator = interrogate::wanted_model(plan);
     let mut loaded = Labelers {
         labelers: Vec::new(),
         names: Vec::new(),
@@ -71,7 +87,7 @@ pub fn load_labelers(plan: &RunPlan, progress: &dyn Progress) -> anyhow::Result<
         device: None,
         groups: Vec::new(),
     };
-    if entries.is_empty() {
+    if entries.is_empty() && interrogator.is_none() {
         return Ok(loaded);
     }
     let device: Device = plan
@@ -86,45 +102,37 @@ pub fn load_labelers(plan: &RunPlan, progress: &dyn Progress) -> anyhow::Result<
     for entry in entries {
         let model = store.resolve(&entry.name)?;
         progress.say(&format!("loading {}", model.manifest.name));
-        let options = options_for(plan, entry, &model, device);
+        let options = options_for(plan, &entry.columns, &model, device);
         let labeler = label::open_beside(&model, runtime, &options, &mut towers)
             .with_context(|| format!("model {}", entry.name))?;
-        loaded.demo |= labeler.is_demo();
-        loaded.device.get_or_insert_with(|| labeler.device().to_owned());
-        loaded.names.push(labeler.name().to_owned());
-        loaded.groups.push(group_of(entry, &model, labeler.as_ref()));
-        loaded.labelers.push(labeler);
+        let name = labeler.name().to_owned();
+        loaded.push(labeler, name, model.manifest.kind.as_str(), &entry.columns);
+    }
+    if let Some(name) = interrogator {
+        let model = store.resolve(name)?;
+        progress.say(&format!("loading {} to interrogate", model.manifest.name));
+        let options = options_for(plan, &plan.config.interrogate.columns, &model, device);
+        let labeler = interrogate::open(plan, &model, runtime, &options, &mut towers, progress, readiness)
+            .with_context(|| format!("interrogate.model {name}"))?;
+        let name = format!("{} (interrogator)", labeler.name());
+        loaded.push(Box::new(labeler), name, "interrogate", &plan.config.interrogate.columns);
     }
     Ok(loaded)
 }
 
-fn options_for(plan: &RunPlan, entry: &ModelConfig, model: &Model, device: Device) -> LabelerOptions {
+fn options_for(plan: &RunPlan, columns: &str, model: &Model, device: Device) -> LabelerOptions {
     let is_clip = model.manifest.kind == ModelKind::Clip;
     LabelerOptions {
         device,
         batch: plan.config.run.batch,
         threads: plan.threads(),
-        columns: Some(entry.columns.clone()).filter(|prefix| !prefix.is_empty()),
+        columns: Some(columns.to_owned()).filter(|prefix| !prefix.is_empty()),
         embedding: match plan.config.output.embedding {
             EmbeddingType::F16 => label::EmbeddingType::Float16,
             EmbeddingType::F32 => label::EmbeddingType::Float32,
         },
         classify: if is_clip { plan.classify().to_vec() } else { Vec::new() },
         ..LabelerOptions::default()
-    }
-}
-
-/// A group is known by kind, model and columns, so that a second tagger is another group.
-fn group_of(entry: &ModelConfig, model: &Model, labeler: &dyn Labeler) -> ColumnGroup {
-    let columns = if entry.columns.is_empty() {
-        String::new()
-    } else {
-        format!(":{}", entry.columns)
-    };
-    ColumnGroup {
-        name: format!("{}:{}{columns}", model.manifest.kind.as_str(), labeler.name()),
-        fingerprint: labeler.fingerprint().to_owned(),
-        fields: labeler.fields(),
     }
 }
 

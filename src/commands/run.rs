@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 
+use super::interrogate::{Readiness, is_end};
 use super::models::{Labelers, load_labelers};
 use crate::cli::{LogFormat, MessageArgs, RunArgs};
-use crate::config::PRESETS;
+use crate::config::{self, PRESETS, PromptConfig, PromptStep};
 use crate::exit::ExitStatus;
 use crate::metrics;
 use crate::pipeline::{self, Device, Run, RunOptions};
@@ -21,7 +22,8 @@ use crate::report::RunReport;
 use crate::source::Source;
 use crate::stop::{Stop, StopReason};
 use crate::write::{
-    self, BOOKKEEPING_DIR, Changes, ColumnGroup, Dataset, DatasetSpec, Ending, Permission, RealFs, RowAt, WriteOptions,
+    self, BOOKKEEPING_DIR, Changes, ColumnGroup, Dataset, DatasetSpec, Ending, Permission, PromptPolicy, PromptRoute,
+    PromptSource, RealFs, RowAt, WriteOptions,
 };
 
 /// Raised by hand when the metadata stage gives other values for the same bytes; rows made by
@@ -70,7 +72,13 @@ fn open_and_label(
     progress: &dyn Progress,
     report: &mut RunReport,
 ) -> anyhow::Result<bool> {
-    let labelers = load_labelers(plan, progress)?;
+    let labelers = match load_labelers(plan, progress, Readiness::ToLabel(stop)) {
+        Err(error) if is_end(&error) && stop.is_asked() => {
+            tracing::warn!("{error:#}");
+            return Ok(false);
+        }
+        loaded => loaded?,
+    };
     labelers.describe(report);
     let dataset = Dataset::open(&plan.out, dataset_spec(plan, &labelers), Arc::new(RealFs))?;
     report.opened = true;
@@ -261,10 +269,15 @@ impl Twins for Known {
 /// What the dataset holds under this plan.
 fn dataset_spec(plan: &RunPlan, labelers: &Labelers) -> DatasetSpec {
     let metadata = &plan.config.metadata;
-    let fingerprint = format!(
+    let prompt = prompt_policy(&plan.config.prompt, labelers);
+    let mut fingerprint = format!(
         "v{METADATA_VERSION} sidecars={} stealth={:?} raw={}",
         metadata.sidecars, metadata.stealth, metadata.keep_raw
     );
+    if !prompt.is_plain() {
+        // Another policy reads the metadata again and runs no model.
+        fingerprint.push_str(&format!(" prompt={prompt:?}"));
+    }
     let mut groups = vec![ColumnGroup {
         name: "metadata".into(),
         fingerprint,
@@ -284,6 +297,49 @@ fn dataset_spec(plan: &RunPlan, labelers: &Labelers) -> DatasetSpec {
         model_names: labelers.names.clone(),
         demo: labelers.demo,
         gps: metadata.gps,
+        prompt,
+    }
+}
+
+/// Where prompts come from: of what the configuration names, that which the plan's models make.
+fn prompt_policy(config: &PromptConfig, labelers: &Labelers) -> PromptPolicy {
+    let groups = labelers.groups();
+    let fields = || {
+        groups
+            .iter()
+            .flat_map(|group| &group.fields)
+            .map(|field| field.name().as_str())
+    };
+    // The plain name where there is one, else the first with a prefix.
+    let column = |name: &str| {
+        let prefixed = || fields().find(|field| field.ends_with(&format!("_{name}")));
+        fields()
+            .find(|field| *field == name)
+            .or_else(prefixed)
+            .map(str::to_owned)
+    };
+    let source = |step: &PromptStep| {
+        Some(match step {
+            PromptStep::Metadata => PromptSource::Metadata,
+            PromptStep::Interrogate => PromptSource::Interrogated {
+                column: column("clip_prompt")?,
+            },
+            PromptStep::Tags => PromptSource::Tags {
+                prefix: column("tags")?.strip_suffix("tags").unwrap_or_default().to_owned(),
+                threshold: config.tag_threshold as f32,
+            },
+        })
+    };
+    let route = |route: &config::PromptRoute| {
+        Some(PromptRoute {
+            column: column("style")?,
+            styles: route.style.clone(),
+            instead: source(&route.use_instead)?,
+        })
+    };
+    PromptPolicy {
+        order: config.order.iter().filter_map(source).collect(),
+        routes: config.route.iter().filter_map(route).collect(),
     }
 }
 
@@ -333,7 +389,7 @@ fn next_steps(plan: &RunPlan, report: &RunReport) -> Vec<String> {
 pub fn plan(args: &RunArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let plan = RunPlan::resolve(args)?;
     let source = plan.source()?;
-    let labelers = load_labelers(&plan, &progress::Hidden)?;
+    let labelers = load_labelers(&plan, &progress::Hidden, Readiness::ToTell)?;
     let mut report = RunReport::begin(&plan.out, &plan.root_names());
     if plan.out.is_dir() {
         let mut dataset = Dataset::peek(&plan.out, dataset_spec(&plan, &labelers))?;

@@ -195,7 +195,8 @@ impl PartRewrite {
             .map(|(index, column)| merged(column, &old, new.map(|new| new.column(index)), &picks))
             .collect::<Result<Vec<ArrayRef>, WriteError>>()?;
         let batch = RecordBatch::try_new(Arc::clone(&schema.arrow), columns)?;
-        self.writer.write(&batch)
+        let is_new: Vec<bool> = picks.iter().map(|pick| pick.new.is_some()).collect();
+        self.writer.write(&self.shared.spec.prompt.apply(batch, &is_new)?)
     }
 
     /// Chooses the source of each row, and counts what becomes of them.

@@ -96,6 +96,13 @@ impl DatasetSchema {
         columns.extend(values);
         columns.push(labeled_at_column());
         columns.extend(embeddings);
+        if !spec.prompt.is_plain() {
+            // Made of the metadata, which is read whenever a row is made anew, and of other columns.
+            let made = columns
+                .iter_mut()
+                .filter(|column| matches!(column.field.name().as_str(), "prompt" | "prompt_source"));
+            made.for_each(|column| column.renewal = Renewal::Always);
+        }
         ensure_distinct(&columns)?;
         let fields: Fields = columns.iter().map(|column| Arc::clone(&column.field)).collect();
         Ok(Self {
@@ -192,7 +199,13 @@ fn label_columns(spec: &DatasetSpec) -> Result<Vec<Column>, WriteError> {
 fn place(name: &str) -> usize {
     const BLOCKS: [&[&str]; 6] = [
         &["caption"],
-        &["clip_prompt", "clip_terms", "clip_term_tables", "clip_term_scores"],
+        &[
+            "clip_prompt",
+            "clip_negative_prompt",
+            "clip_terms",
+            "clip_term_tables",
+            "clip_term_scores",
+        ],
         &["style", "style_score"],
         &["tags", "tag_scores", "tag_categories"],
         &["rating", "rating_score"],

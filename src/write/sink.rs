@@ -112,6 +112,7 @@ impl PartsSink {
 
     fn append(&mut self, records: &[ImageRecord], labels: &[LabelColumn]) -> Result<(), WriteError> {
         let batch = self.shared.schema.record_batch(records, labels, now_microseconds())?;
+        let batch = self.shared.spec.prompt.apply(batch, &vec![true; records.len()])?;
         let mut from = 0;
         while from < records.len() {
             let root = &records[from].id.root;

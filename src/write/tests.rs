@@ -66,6 +66,7 @@ fn spec(labelers: Vec<ColumnGroup>) -> DatasetSpec {
         model_names: vec!["demo-clip".to_owned()],
         demo: true,
         gps: false,
+        prompt: PromptPolicy::default(),
     }
 }
 
