@@ -305,7 +305,7 @@ pub struct PromptRoute {
 }
 
 /// The presets that come with the program: name, what it is for, TOML.
-pub const PRESETS: [(&str, &str, &str); 3] = [
+pub const PRESETS: [(&str, &str, &str); 6] = [
     (
         "metadata",
         "prompts and settings that images carry; no model",
@@ -315,6 +315,21 @@ pub const PRESETS: [(&str, &str, &str); 3] = [
         "demo",
         "embedded demo models, for trying out; nothing to download",
         include_str!("../configs/demo.toml"),
+    ),
+    (
+        "sd15",
+        "prompts for Stable Diffusion 1.5: CLIP ViT-L/14 at 336 px and term tables",
+        include_str!("../configs/sd15.toml"),
+    ),
+    (
+        "sdxl",
+        "prompts for SDXL: CLIP ViT-g/14 and term tables",
+        include_str!("../configs/sdxl.toml"),
+    ),
+    (
+        "anime",
+        "danbooru tags, by WD v3 and DeepDanbooru",
+        include_str!("../configs/anime.toml"),
     ),
     (
         "nightly",

@@ -363,7 +363,7 @@ fn next_steps(plan: &RunPlan, report: &RunReport) -> Vec<String> {
     let columns = if report.models.is_empty() {
         "uri, generator, prompt"
     } else {
-        "uri, prompt, style, tags[1:3]"
+        "uri, prompt, prompt_source, style, tags[1:3]"
     };
     let mut lines = vec![
         "next".to_owned(),

@@ -13,7 +13,7 @@ use crate::record::{
     Destination, FileStat, GroupSet, ImageId, ImageRecord, LabelColumn, LabeledBatch, Lora, MetadataStatus, PhotoFacts,
     RawEntry, Recovered, Settings,
 };
-use crate::write::{Changes, ColumnGroup, Dataset, DatasetSpec, Ending, RealFs, Sink, WriteOptions};
+use crate::write::{Changes, ColumnGroup, Dataset, DatasetSpec, Ending, PromptPolicy, RealFs, Sink, WriteOptions};
 
 /// Numbers in a test embedding.
 pub const WIDTH: usize = 4;
@@ -63,6 +63,7 @@ pub fn spec(fingerprint: &str) -> DatasetSpec {
         model_names: vec!["test".to_owned()],
         demo: true,
         gps: false,
+        prompt: PromptPolicy::default(),
     }
 }
 

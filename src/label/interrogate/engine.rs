@@ -326,13 +326,14 @@ fn table_rows(
         tower: format!("{graph}-{tokenizer}"),
     };
     // A model of the program's own has small tables, which are embedded faster than they are found.
-    let name = text
-        .spec()
-        .open_clip
-        .clone()
-        .unwrap_or_else(|| model.manifest.name.clone());
+    // As open_clip writes it, under which public caches are kept.
+    let aliases = &model.manifest.aliases;
+    let name = aliases
+        .iter()
+        .find(|alias| alias.contains('/'))
+        .unwrap_or(&model.manifest.name);
     let place = cache
         .filter(|_| model.folder().is_some())
-        .map(|folder| CachePlace { folder, model: &name });
+        .map(|folder| CachePlace { folder, model: name });
     embeddings(table, &key, place, text, watch)
 }
