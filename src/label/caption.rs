@@ -7,7 +7,7 @@ use arrow::array::StringBuilder;
 use arrow::datatypes::{DataType, FieldRef};
 
 use super::columns::ColumnNames;
-use super::{LabelError, Labeler, LabelerOptions, Labels};
+use super::{LabelError, Labeler, LabelerOptions, Labels, Pictures};
 use crate::model::manifest::{CaptionFamily, CaptionSearch};
 use crate::model::{Model, ModelError, Runtime};
 use crate::record::{Failure, Geometry};
@@ -140,8 +140,8 @@ impl Labeler for CaptionLabeler {
         self.captioner.fingerprint()
     }
 
-    fn geometry(&self) -> Geometry {
-        self.captioner.geometry()
+    fn geometries(&self) -> Vec<Geometry> {
+        vec![self.captioner.geometry()]
     }
 
     fn is_demo(&self) -> bool {
@@ -152,10 +152,10 @@ impl Labeler for CaptionLabeler {
         self.captioner.device()
     }
 
-    fn label(&mut self, squares: &[Option<&[u8]>]) -> Result<Labels, LabelError> {
+    fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {
         let mut texts = StringBuilder::new();
         let mut failures = Vec::new();
-        for (row, caption) in self.captioner.caption(squares)?.into_iter().enumerate() {
+        for (row, caption) in self.captioner.caption(pictures.squares(0))?.into_iter().enumerate() {
             match caption {
                 Some(Ok(caption)) => texts.append_value(caption.text),
                 Some(Err(failure)) => {

@@ -103,7 +103,7 @@ fn the_labeler_writes_text_without_prompt_and_null_for_failed_rows() {
     assert_eq!(labeler.fields()[0].name(), "short_caption");
     let pictures = made_up_squares(32, 3);
     let squares: [Option<&[u8]>; 4] = [Some(&pictures[0]), None, Some(&pictures[1][1..]), Some(&pictures[2])];
-    let labels = labeler.label(&squares).unwrap();
+    let labels = labeler.label(&Pictures::of(&squares)).unwrap();
     let texts = labels.columns[0].as_string::<i32>();
     let given: Vec<bool> = texts.iter().map(|text| text.is_some()).collect();
     assert_eq!(given, [true, false, false, true]);
