@@ -27,7 +27,7 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Tells which ONNX Runtime, devices and models are found, and what is missing
     Doctor(DoctorArgs),
-    /// Lists models and where their files are
+    /// Lists, pulls, checks and adds models
     Models(ModelsArgs),
     /// Checks a dataset: footers, counts, duplicate rows, one schema
     Verify(DatasetArgs),
@@ -122,6 +122,9 @@ pub struct RunArgs {
     /// Retry failed rows whose file has not changed: all, or those of one kind
     #[arg(long, value_name = "KIND", num_args = 0..=1, require_equals = true)]
     pub retry_failed: Option<Option<String>>,
+    /// Pull models that are not here without asking
+    #[arg(long, short)]
+    pub yes: bool,
     /// Accept that many or all images of a root are gone
     #[arg(long)]
     pub allow_gone: bool,
@@ -209,17 +212,37 @@ pub struct ModelsArgs {
 /// What can be done with models.
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
-    /// Lists the models that can be named
-    List,
+    /// Lists the models that can be named: which are here, how large they are, how to get the others
+    List {
+        /// One JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Downloads the files of models into the store
+    Pull {
+        /// Names of models.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Hashes models' files and checks them against their manifests [default: all that are here]
+    Verify {
+        /// Names of models.
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
     /// Prints where a model's files are
     Path {
         /// Name of the model.
         name: String,
     },
-    /// Checks a model's files against its manifest
-    Verify {
-        /// Name of the model.
-        name: String,
+    /// Puts a model of your own into the store: a folder with a model.toml, or hub:OWNER/REPO
+    Add {
+        /// Folder, or hub:OWNER/REPO[@REVISION].
+        #[arg(value_name = "PATH|hub:OWNER/REPO")]
+        what: String,
+        /// In the place of a model of the same name
+        #[arg(long)]
+        replace: bool,
     },
 }
 

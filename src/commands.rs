@@ -8,12 +8,16 @@ use crate::exit::ExitStatus;
 use crate::progress::human_bytes;
 use crate::write::{self, OpenError, RealFs, WriteOptions};
 
+mod download;
 mod interrogate;
+mod missing;
 mod models;
 mod run;
+mod store;
+mod table;
 
-pub use models::models;
 pub use run::{plan, run};
+pub use store::models;
 
 /// The exit status of an error that ended a command.
 pub fn status_of(error: &anyhow::Error) -> ExitStatus {

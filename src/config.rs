@@ -313,7 +313,7 @@ pub const PRESETS: [(&str, &str, &str); 6] = [
     ),
     (
         "demo",
-        "embedded demo models, for trying out; nothing to download",
+        "embedded demo models, for trying out",
         include_str!("../configs/demo.toml"),
     ),
     (

@@ -40,7 +40,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitStatus> {
         Command::Plan(args) => commands::plan(args, &mut out),
         Command::Inspect(args) => inspect::inspect(args, &mut out).map(|()| ExitStatus::Done),
         Command::Doctor(args) => doctor::doctor(args, &mut out),
-        Command::Models(args) => commands::models(args, &mut out),
+        Command::Models(args) => commands::models(args, &cli.messages, &mut out),
         Command::Verify(args) => commands::verify(args, &mut out),
         Command::Compact(args) => commands::compact(args, &mut out),
         Command::Completions { shell } => {

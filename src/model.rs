@@ -3,14 +3,20 @@
 //! `runtime.rs` alone names the binding to ONNX Runtime; everything else, the labelers included,
 //! sees named tensors through the traits in `session.rs`.
 
+pub mod add;
 pub mod check;
 pub mod device;
 pub mod embedded;
 mod error;
+pub mod files;
 pub mod find_onnxruntime;
 pub mod labels;
+pub mod lock;
 pub mod manifest;
+pub mod onnx_check;
 pub mod preprocess;
+mod protobuf;
+pub mod pull;
 pub mod runtime;
 pub mod session;
 pub mod small_graph;
@@ -18,13 +24,15 @@ pub mod source;
 pub mod standin;
 pub mod store;
 pub mod tensor;
+pub mod verified;
 
 pub use device::{ChosenDevice, Device};
 pub use error::{BoxError, ModelError};
+pub use files::{Model, ModelFile};
 pub use manifest::Manifest;
 pub use runtime::OnnxRuntime;
 pub use session::{Graph, Runtime, Session, SessionOptions};
-pub use store::{Model, ModelStore};
+pub use store::ModelStore;
 pub use tensor::{Tensor, TensorData};
 
 /// The repository's small test models, for the tests of this module and of the labelers.

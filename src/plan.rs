@@ -42,6 +42,8 @@ pub struct RunPlan {
     pub reconcile: ReconcileOptions,
     /// Prometheus textfile.
     pub metrics_textfile: Option<PathBuf>,
+    /// Whether missing models are pulled without a question.
+    pub pull_missing: Permission,
 }
 
 /// How many inputs may fail before a run exits with 3.
@@ -84,6 +86,7 @@ impl RunPlan {
             stealth,
             embedding,
             retry_failed,
+            yes,
             allow_gone,
             drop_labels,
             max_failed,
@@ -138,6 +141,7 @@ impl RunPlan {
             max_images: *max_images,
             reconcile,
             metrics_textfile: metrics_textfile.clone(),
+            pull_missing: permission(*yes),
         })
     }
 

@@ -10,6 +10,10 @@ mod layering;
 mod metadata_run;
 /// Whole runs with the embedded models (they skip where no ONNX Runtime is found).
 mod demo_run;
+/// A small web server for tests.
+mod http_server;
+/// Pulling, adding, checking and listing models, against a server of this machine.
+mod models_store;
 /// The nightly job: what changed, what is gone, what another run may do.
 mod nightly;
 /// What the README promises.

@@ -20,6 +20,11 @@ pub fn labelmill(args: &[&str]) -> Finished {
 
 /// The program with `args`, started in `folder`.
 pub fn labelmill_in(folder: &Path, args: &[&str]) -> Finished {
+    labelmill_with(folder, &[], args)
+}
+
+/// The program with `args` and these variables, started in `folder`.
+pub fn labelmill_with(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> Finished {
     let mut command = Command::new(env!("CARGO_BIN_EXE_labelmill"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LABELMILL_") {
@@ -28,6 +33,7 @@ pub fn labelmill_in(folder: &Path, args: &[&str]) -> Finished {
     }
     let output = command
         .current_dir(folder)
+        .envs(variables.iter().copied())
         .args(args)
         .output()
         .expect("the program starts");

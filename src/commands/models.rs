@@ -1,13 +1,10 @@
-//! From the plan's model entries to labelers ready to work, and `labelmill models`.
-
-use std::io::Write;
+//! From the plan's model entries to labelers ready to work.
 
 use anyhow::Context;
 
 use super::interrogate::{self, Readiness};
-use crate::cli::{EmbeddingType, ModelsArgs, ModelsCommand};
-use crate::doctor::model_state;
-use crate::exit::{ExitStatus, UsageError};
+use crate::cli::EmbeddingType;
+use crate::exit::UsageError;
 use crate::label::{self, Labeler, LabelerOptions, Towers};
 use crate::model::find_onnxruntime::Search;
 use crate::model::manifest::ModelKind;
@@ -134,34 +131,4 @@ fn options_for(plan: &RunPlan, columns: &str, model: &Model, device: Device) -> 
         classify: if is_clip { plan.classify().to_vec() } else { Vec::new() },
         ..LabelerOptions::default()
     }
-}
-
-/// `labelmill models`
-pub fn models(args: &ModelsArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
-    let store = ModelStore::from_environment(None);
-    match &args.command {
-        ModelsCommand::List => {
-            for (name, model) in store.list() {
-                match model {
-                    Ok(model) => writeln!(out, "{name:<24} {}", model_state(&model))?,
-                    Err(error) => writeln!(out, "{name:<24} {error}")?,
-                }
-            }
-        }
-        ModelsCommand::Path { name } => {
-            let model = store.resolve(name)?;
-            match model.folder() {
-                Some(folder) => writeln!(out, "{}", folder.display())?,
-                None => writeln!(out, "embedded in the program")?,
-            }
-        }
-        ModelsCommand::Verify { name } => {
-            let model = store.resolve(name)?;
-            for file in model.manifest.needed_files() {
-                let found = model.file(file)?;
-                writeln!(out, "{file}  sha256 {}", found.sha256)?;
-            }
-        }
-    }
-    Ok(ExitStatus::Done)
 }

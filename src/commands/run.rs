@@ -8,11 +8,13 @@ use std::time::Instant;
 use anyhow::Context;
 
 use super::interrogate::{Readiness, is_end};
+use super::missing::{self, Consent};
 use super::models::{Labelers, load_labelers};
 use crate::cli::{LogFormat, MessageArgs, RunArgs};
-use crate::config::{self, PRESETS, PromptConfig, PromptStep};
+use crate::config::{self, Config, PRESETS, PromptConfig, PromptStep};
 use crate::exit::ExitStatus;
 use crate::metrics;
+use crate::model::ModelStore;
 use crate::pipeline::{self, Device, Run, RunOptions};
 use crate::plan::{RunPlan, recorded};
 use crate::prepare::PrepareOptions;
@@ -34,6 +36,12 @@ const METADATA_VERSION: u32 = 1;
 pub fn run(args: &RunArgs, messages: &MessageArgs) -> anyhow::Result<ExitStatus> {
     let started = Instant::now();
     let plan = RunPlan::resolve(args)?;
+    let consent = match plan.pull_missing {
+        Permission::Granted => Consent::Given,
+        Permission::Refused => Consent::Ask,
+    };
+    let store = ModelStore::from_environment(plan.config_folder.as_deref());
+    missing::pull(&store, &missing::names(&plan.config), consent, messages)?;
     let stop = Stop::new(plan.max_duration.map(|limit| started + limit));
     stop.on_signals().context("listening for signals")?;
     let progress = progress::choose(messages.quiet, messages.no_progress);
@@ -371,9 +379,12 @@ fn next_steps(plan: &RunPlan, report: &RunReport) -> Vec<String> {
         format!("  check it     labelmill verify {out}"),
     ];
     if report.models.is_empty() {
-        let presets = PRESETS
-            .iter()
-            .map(|(name, purpose, _)| format!("  --preset {name:<9} {purpose}"));
+        let store = ModelStore::from_environment(None);
+        let presets = PRESETS.iter().map(|(name, purpose, text)| {
+            let names = Config::parse(text, name).map(|config| missing::names(&config));
+            let download = missing::download_in_words(&store, &names.unwrap_or_default());
+            format!("  --preset {name:<9} {purpose}; {download}")
+        });
         lines.push(format!(
             "  label more   labelmill run {} --preset NAME",
             report.roots.join(" ")

@@ -80,14 +80,14 @@ pub enum ModelError {
         nearest_name: Option<String>,
     },
     /// The manifest is known, but a file that it names is not here.
-    #[error("model `{model}` lacks its file {file}; put it into {}", folder.display())]
+    #[error("model `{model}` lacks its file {file}: {remedy}")]
     MissingFile {
         /// The model.
         model: String,
         /// The file as its manifest names it.
         file: String,
-        /// Where it belongs.
-        folder: PathBuf,
+        /// What to run, or where to put it.
+        remedy: String,
     },
     /// A model's file could not be read.
     #[error("cannot read {}", path.display())]
@@ -97,17 +97,30 @@ pub enum ModelError {
         /// Why.
         source: io::Error,
     },
-    /// A file differs from what the manifest pins.
-    #[error("{file} of model `{model}` has SHA-256 {found}, its manifest says {wanted}; fetch it again")]
+    /// A file differs from what the manifest pins, or from what was pulled first.
+    #[error(
+        "{file} of model `{model}` has SHA-256 {found}, and {wanted}; remove the file and run \
+         `labelmill models pull {model}`"
+    )]
     WrongHash {
         /// The model.
         model: String,
         /// The file.
         file: String,
-        /// By the manifest.
+        /// Who says which SHA-256 it must have: `its manifest says …`.
         wanted: String,
         /// By the bytes.
         found: String,
+    },
+    /// A graph that could reach beyond itself; no runtime has seen it.
+    #[error("{file} of model `{model}` is refused: {message}")]
+    Refused {
+        /// The model.
+        model: String,
+        /// The graph's file.
+        file: String,
+        /// What is wrong with it.
+        message: String,
     },
     /// A label file that cannot be understood.
     #[error("label file {place}: {message}")]
