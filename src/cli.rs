@@ -86,8 +86,8 @@ pub struct RunArgs {
     /// A configuration that comes with the program
     #[arg(long, short, value_name = "NAME", env = "LABELMILL_PRESET")]
     pub preset: Option<String>,
-    /// Device of the models: auto, cpu, cuda:0, tensorrt:0
-    #[arg(long, value_name = "DEVICE", env = "LABELMILL_DEVICE")]
+    /// Devices of the models: auto, cpu, cuda:0, tensorrt:0; several with commas share the work
+    #[arg(long, value_name = "DEVICE,…", env = "LABELMILL_DEVICE")]
     pub device: Option<String>,
     /// Images in one model batch
     #[arg(long, value_name = "N", env = "LABELMILL_BATCH")]

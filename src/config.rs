@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::{EmbeddingType, Stealth};
 use crate::exit::UsageError;
+use crate::model::DeviceList;
 use crate::model::manifest::ClassifyTable;
+use crate::model::provider_options::{CudaOptions, TensorRtOptions};
 
 /// The whole configuration; every key has a default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,8 @@ pub struct Config {
     pub decode: DecodeConfig,
     /// How the run is carried out.
     pub run: RunConfig,
+    /// What the devices are told.
+    pub device: DeviceConfig,
     /// How the dataset is written.
     pub output: OutputConfig,
     /// The models that label, in order.
@@ -119,8 +123,8 @@ impl Default for DecodeConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
-    /// `auto`, `cpu`, `cuda:0`, `tensorrt:0`.
-    pub device: String,
+    /// `auto`, `cpu`, `cuda:0`, `tensorrt:0`, or a list of several, which share the work.
+    pub device: DeviceList,
     /// Images in one model batch.
     pub batch: usize,
     /// Decoding threads; 0 = one a core.
@@ -134,11 +138,33 @@ pub struct RunConfig {
 impl Default for RunConfig {
     fn default() -> Self {
         Self {
-            device: "auto".into(),
+            device: DeviceList::default(),
             batch: 32,
             threads: 0,
             max_failed: String::new(),
             max_duration: String::new(),
+        }
+    }
+}
+
+/// `[device]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceConfig {
+    /// Compare a device's first values with the CPU's, and end where they differ.
+    pub compare_with_cpu: bool,
+    /// `[device.cuda]`
+    pub cuda: CudaOptions,
+    /// `[device.tensorrt]`
+    pub tensorrt: TensorRtOptions,
+}
+
+impl Default for DeviceConfig {
+    fn default() -> Self {
+        Self {
+            compare_with_cpu: true,
+            cuda: CudaOptions::default(),
+            tensorrt: TensorRtOptions::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::FieldRef;
 
 use crate::model::manifest::{ClassifyTable, ModelKind};
+use crate::model::provider_options::ProviderOptions;
 use crate::model::session::{CpuFallback, Precision};
 use crate::model::{Device, Model, ModelError, Runtime};
 use crate::record::{Failure, Geometry};
@@ -117,6 +118,16 @@ impl EmbeddingType {
     }
 }
 
+/// Whether a device's first values are compared with the CPU's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Comparison {
+    /// Yes: a device that gives other values is an error.
+    #[default]
+    WithCpu,
+    /// No.
+    Skipped,
+}
+
 /// How a model is to be run, and what of it is to be written.
 #[derive(Debug, Clone)]
 pub struct LabelerOptions {
@@ -142,6 +153,10 @@ pub struct LabelerOptions {
     pub precision: Precision,
     /// Nodes that the device cannot run.
     pub cpu_fallback: CpuFallback,
+    /// Options of the device's provider.
+    pub providers: ProviderOptions,
+    /// Whether the device is compared with the CPU.
+    pub comparison: Comparison,
 }
 
 impl Default for LabelerOptions {
@@ -158,6 +173,8 @@ impl Default for LabelerOptions {
             engine_cache: None,
             precision: Precision::default(),
             cpu_fallback: CpuFallback::default(),
+            providers: ProviderOptions::default(),
+            comparison: Comparison::default(),
         }
     }
 }

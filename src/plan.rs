@@ -102,7 +102,10 @@ impl RunPlan {
             (None, None, Some(recorded)) => recorded.config.clone(),
             (None, None, None) => Config::default(),
         };
-        override_with(&mut effective.run.device, device.clone());
+        if let Some(device) = device {
+            let devices = device.parse();
+            effective.run.device = devices.map_err(|error| UsageError::error(format!("--device {device}: {error}")))?;
+        }
         override_with(&mut effective.run.batch, *batch);
         override_with(&mut effective.run.threads, *threads);
         override_with(&mut effective.run.max_failed, max_failed.clone());
@@ -301,6 +304,12 @@ fn check(config: &Config) -> anyhow::Result<()> {
             return Err(UsageError::error(format!("{key} must be at least 1")));
         }
     }
+    let level = config.device.tensorrt.optimization_level;
+    if level > 5 {
+        return Err(UsageError::error(format!(
+            "device.tensorrt.optimization_level is {level}; 0 to 5 is wanted"
+        )));
+    }
     if !(0.0..=1.0).contains(&config.output.max_gone) {
         return Err(UsageError::error(format!(
             "output.max_gone is {}; it is a share from 0 to 1",
@@ -416,7 +425,7 @@ mod tests {
         };
         let plan = RunPlan::resolve(&typed).expect("plan");
         assert_eq!((plan.config.run.batch, plan.config.run.threads), (9, 3));
-        assert_eq!(plan.config.run.device, "auto");
+        assert_eq!(plan.config.run.device.to_string(), "auto");
         assert!(plan.out.ends_with("somewhere/pics-labels"));
     }
 

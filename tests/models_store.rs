@@ -108,7 +108,7 @@ impl Store {
         let entries = std::fs::read_dir(self.path(name)).into_iter().flatten();
         let mut names: Vec<String> = entries
             .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-            .filter(|name| name != ".pull-lock")
+            .filter(|name| name != ".lock")
             .collect();
         names.sort();
         names

@@ -4,10 +4,11 @@ use anyhow::Context;
 
 use super::interrogate::{self, Readiness};
 use crate::cli::EmbeddingType;
-use crate::exit::UsageError;
-use crate::label::{self, Labeler, LabelerOptions, Towers};
+use crate::label::{self, Comparison, Labeler, LabelerOptions, Towers};
 use crate::model::find_onnxruntime::Search;
 use crate::model::manifest::ModelKind;
+use crate::model::provider_options::ProviderOptions;
+use crate::model::session::Precision;
 use crate::model::{Device, Model, ModelStore, OnnxRuntime};
 use crate::plan::RunPlan;
 use crate::progress::Progress;
@@ -17,13 +18,13 @@ use crate::write::ColumnGroup;
 
 /// The labelers of a plan, loaded and checked.
 pub struct Labelers {
-    /// In the plan's order.
-    pub labelers: Vec<Box<dyn Labeler>>,
+    /// A device's each, in the plan's order; the first device's stand for all.
+    pub per_device: Vec<Vec<Box<dyn Labeler>>>,
     /// Their models' names.
     pub names: Vec<String>,
     /// Whether one of the models is a demo.
     pub demo: bool,
-    /// The device they run on.
+    /// The devices they run on.
     pub device: Option<String>,
     groups: Vec<ColumnGroup>,
 }
@@ -31,13 +32,17 @@ pub struct Labelers {
 impl Labelers {
     /// How many they are.
     pub fn count(&self) -> usize {
-        self.labelers.len()
+        self.of_first().len()
+    }
+
+    fn of_first(&self) -> &[Box<dyn Labeler>] {
+        self.per_device.first().map_or(&[], Vec::as_slice)
     }
 
     /// The distinct squares that they want.
     pub fn geometries(&self) -> Vec<Geometry> {
         let mut distinct = Vec::new();
-        for geometry in self.labelers.iter().flat_map(|labeler| labeler.geometries()) {
+        for geometry in self.of_first().iter().flat_map(|labeler| labeler.geometries()) {
             if !distinct.contains(&geometry) {
                 distinct.push(geometry);
             }
@@ -50,9 +55,18 @@ impl Labelers {
         self.groups.clone()
     }
 
-    /// Adds a labeler. A group is known by kind, model and columns, so that a second tagger is
-    /// another group.
+    /// Adds a labeler to the last device. A group is known by kind, model and columns, so that a
+    /// second tagger is another group.
     fn push(&mut self, labeler: Box<dyn Labeler>, name: String, kind: &str, columns: &str) {
+        if self.per_device.len() == 1 {
+            self.describe_first(labeler.as_ref(), name, kind, columns);
+        }
+        if let Some(of_device) = self.per_device.last_mut() {
+            of_device.push(labeler);
+        }
+    }
+
+    fn describe_first(&mut self, labeler: &dyn Labeler, name: String, kind: &str, columns: &str) {
         let separator = if columns.is_empty() { "" } else { ":" };
         self.groups.push(ColumnGroup {
             name: format!("{kind}:{}{separator}{columns}", labeler.name()),
@@ -60,9 +74,7 @@ impl Labelers {
             fields: labeler.fields(),
         });
         self.demo |= labeler.is_demo();
-        self.device.get_or_insert_with(|| labeler.device().to_owned());
         self.names.push(name);
-        self.labelers.push(labeler);
     }
 
     /// Tells the summary who labels.
@@ -75,54 +87,107 @@ impl Labelers {
 
 /// Loads every model of the plan, on the main thread. A plan without models loads no runtime.
 pub fn load_labelers(plan: &RunPlan, progress: &dyn Progress, readiness: Readiness<'_>) -> anyhow::Result<Labelers> {
-    let entries = plan.models();
     let interrogator = interrogate::wanted_model(plan);
     let mut loaded = Labelers {
-        labelers: Vec::new(),
+        per_device: Vec::new(),
         names: Vec::new(),
         demo: false,
         device: None,
         groups: Vec::new(),
     };
-    if entries.is_empty() && interrogator.is_none() {
+    if plan.models().is_empty() && interrogator.is_none() {
+        loaded.per_device.push(Vec::new());
         return Ok(loaded);
     }
-    let device: Device = plan
-        .config
-        .run
-        .device
-        .parse()
-        .map_err(|error| UsageError::error(format!("run.device: {error}")))?;
     let runtime = OnnxRuntime::load(&Search::from_environment(plan.onnxruntime.clone()))?;
     let store = ModelStore::from_environment(plan.config_folder.as_deref());
-    let mut towers = Towers::default();
-    for entry in entries {
-        let model = store.resolve(&entry.name)?;
-        progress.say(&format!("loading {}", model.manifest.name));
-        let options = options_for(plan, &entry.columns, &model, device);
-        let labeler = label::open_beside(&model, runtime, &options, &mut towers)
-            .with_context(|| format!("model {}", entry.name))?;
-        let name = labeler.name().to_owned();
-        loaded.push(labeler, name, model.manifest.kind.as_str(), &entry.columns);
+    for &device in plan.config.run.device.devices() {
+        let loading = Loading {
+            plan,
+            runtime,
+            store: &store,
+            progress,
+            device,
+        };
+        loaded.per_device.push(Vec::new());
+        loading.load(&mut loaded, interrogator, readiness)?;
     }
-    if let Some(name) = interrogator {
-        let model = store.resolve(name)?;
-        progress.say(&format!("loading {} to interrogate", model.manifest.name));
-        let options = options_for(plan, &plan.config.interrogate.columns, &model, device);
-        let labeler = interrogate::open(plan, &model, runtime, &options, &mut towers, progress, readiness)
-            .with_context(|| format!("interrogate.model {name}"))?;
-        let name = format!("{} (interrogator)", labeler.name());
-        loaded.push(Box::new(labeler), name, "interrogate", &plan.config.interrogate.columns);
-    }
+    let firsts = loaded.per_device.iter().filter_map(|of_device| of_device.first());
+    let devices: Vec<&str> = firsts.map(|labeler| labeler.device()).collect();
+    loaded.device = Some(devices.join(", "));
     Ok(loaded)
 }
 
-fn options_for(plan: &RunPlan, columns: &str, model: &Model, device: Device) -> LabelerOptions {
+/// One device that is about to get its models.
+struct Loading<'a> {
+    plan: &'a RunPlan,
+    runtime: &'static OnnxRuntime,
+    store: &'a ModelStore,
+    progress: &'a dyn Progress,
+    device: Device,
+}
+
+impl Loading<'_> {
+    fn load(&self, loaded: &mut Labelers, interrogator: Option<&str>, readiness: Readiness<'_>) -> anyhow::Result<()> {
+        let (plan, store, runtime) = (self.plan, self.store, self.runtime);
+        let mut towers = Towers::default();
+        for entry in plan.models() {
+            let model = store.resolve(&entry.name)?;
+            self.say("loading", &model, "");
+            let options = options_for(plan, &entry.columns, &model, self.device, store);
+            let labeler = label::open_beside(&model, runtime, &options, &mut towers)
+                .with_context(|| format!("model {}", entry.name))?;
+            let name = labeler.name().to_owned();
+            loaded.push(labeler, name, model.manifest.kind.as_str(), &entry.columns);
+        }
+        if let Some(name) = interrogator {
+            let model = store.resolve(name)?;
+            self.say("loading", &model, " to interrogate");
+            let columns = &plan.config.interrogate.columns;
+            let options = options_for(plan, columns, &model, self.device, store);
+            let labeler = interrogate::open(plan, &model, runtime, &options, &mut towers, self.progress, readiness)
+                .with_context(|| format!("interrogate.model {name}"))?;
+            let name = format!("{} (interrogator)", labeler.name());
+            loaded.push(Box::new(labeler), name, "interrogate", columns);
+        }
+        Ok(())
+    }
+
+    fn say(&self, doing: &str, model: &Model, why: &str) {
+        let place = if self.plan.config.run.device.devices().len() > 1 {
+            format!(" on {}", self.device)
+        } else {
+            String::new()
+        };
+        self.progress
+            .say(&format!("{doing} {}{why}{place}", model.manifest.name));
+    }
+}
+
+fn options_for(plan: &RunPlan, columns: &str, model: &Model, device: Device, store: &ModelStore) -> LabelerOptions {
     let is_clip = model.manifest.kind == ModelKind::Clip;
+    let told = &plan.config.device;
+    let engines = || Some(store.home()?.join(".engines"));
     LabelerOptions {
         device,
         batch: plan.config.run.batch,
-        threads: plan.threads(),
+        // Several on the CPU share its cores.
+        threads: (plan.threads() / plan.config.run.device.devices().len()).max(1),
+        engine_cache: if told.tensorrt.engine_cache { engines() } else { None },
+        precision: if told.tensorrt.fp16 {
+            Precision::Float16
+        } else {
+            Precision::Graph
+        },
+        providers: ProviderOptions {
+            cuda: told.cuda.clone(),
+            tensorrt: told.tensorrt.clone(),
+        },
+        comparison: if told.compare_with_cpu {
+            Comparison::WithCpu
+        } else {
+            Comparison::Skipped
+        },
         columns: Some(columns.to_owned()).filter(|prefix| !prefix.is_empty()),
         embedding: match plan.config.output.embedding {
             EmbeddingType::F16 => label::EmbeddingType::Float16,

@@ -148,7 +148,11 @@ fn label(
         twins: twins.clone(),
         ..plan.prepare(labelers.geometries())
     };
-    let devices = vec![Device::new(labelers.labelers, &prepare.geometries, twins)];
+    let devices = labelers
+        .per_device
+        .into_iter()
+        .map(|of_device| Device::new(of_device, &prepare.geometries, twins.clone()))
+        .collect();
     let options = RunOptions {
         images_per_batch: plan.config.run.batch,
         threads: plan.threads(),

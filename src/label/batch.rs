@@ -1,12 +1,13 @@
 //! One image graph and its batches: padded to one shape whatever comes, halved when memory runs
 //! out, searched for the picture at fault when a run fails.
 
-use crate::label::{LabelError, LabelerOptions};
-use crate::model::check;
+use crate::label::{Comparison, LabelError, LabelerOptions};
 use crate::model::preprocess::Preprocess;
-use crate::model::session::SessionOptions;
+use crate::model::session::{Precision, SessionOptions};
 use crate::model::tensor::{ElementType, Tensor};
-use crate::model::{Manifest, Model, ModelError, Runtime, Session};
+use crate::model::warm_up::{self, Tolerance};
+use crate::model::{Device, Manifest, Model, ModelError, Runtime, Session};
+use crate::model::{check, engine_cache};
 use crate::record::{ErrorKind, Failure};
 
 /// Rows of values for some pictures.
@@ -53,11 +54,22 @@ impl ImageModel {
         let file = model.file(&manifest.image.file)?;
         let chosen = runtime.choose(options.device)?;
         let preprocess = Preprocess::new(&manifest.image);
+        let shape = preprocess.shape(options.batch);
+        // Held until the first run is over, by which an engine is built.
+        let engines = engine_cache::open(
+            options.engine_cache.as_deref(),
+            runtime,
+            chosen.device,
+            &file.sha256,
+            &shape,
+            options.precision,
+        )?;
         let session_options = SessionOptions {
-            fixed_inputs: vec![(manifest.image.input.clone(), preprocess.shape(options.batch))],
-            engine_cache: options.engine_cache.clone(),
+            fixed_inputs: vec![(manifest.image.input.clone(), shape)],
+            engine_cache: engines.as_ref().map(|engines| engines.folder.clone()),
             precision: options.precision,
             cpu_fallback: options.cpu_fallback,
+            providers: options.providers.clone(),
             ..SessionOptions::new(chosen.device, options.threads)
         };
         let name = format!("{}/{}", manifest.name, manifest.image.file);
@@ -93,7 +105,31 @@ impl ImageModel {
         };
         let rows = image_model.run_made_up()?;
         check::width_in_bounds(manifest, image_model.width)?;
+        if chosen.device != Device::Cpu && options.comparison == Comparison::WithCpu {
+            image_model.compare_with_cpu(&rows, model, runtime, chosen.device, options)?;
+        }
         Ok((image_model, rows))
+    }
+
+    /// Compares the rows of the made-up pictures with those that the CPU gives.
+    fn compare_with_cpu(
+        &self,
+        rows: &[f32],
+        model: &Model,
+        runtime: &dyn Runtime,
+        device: Device,
+        options: &LabelerOptions,
+    ) -> Result<(), LabelError> {
+        let on_cpu = LabelerOptions {
+            device: Device::Cpu,
+            batch: options.batch.min(check::MADE_UP),
+            ..options.clone()
+        };
+        let (_, wanted) = Self::open(model, runtime, &on_cpu)?;
+        let graph = format!("{}/{}", self.name, model.manifest.image.file);
+        let is_fp16 = matches!(device, Device::TensorRt(_)) && options.precision == Precision::Float16;
+        let tolerance = Tolerance::of(if is_fp16 { Precision::Float16 } else { Precision::Graph });
+        Ok(warm_up::compare(&graph, device, rows, &wanted, self.width, tolerance)?)
     }
 
     /// Values a row.

@@ -8,11 +8,11 @@ use tokenizers::Tokenizer;
 use super::classify::normalise;
 use super::clean::clean;
 use super::{LabelError, LabelerOptions};
-use crate::model::check;
 use crate::model::manifest::{TextCleaning, TextSpec};
 use crate::model::session::SessionOptions;
 use crate::model::tensor::{ElementType, Tensor, TensorData};
 use crate::model::{Device, Model, ModelError, Runtime, Session};
+use crate::model::{check, engine_cache};
 
 /// Texts a run of the graph where it leaves the number open.
 const TEXTS_PER_RUN: usize = 16;
@@ -53,11 +53,21 @@ impl TextTower {
         let tokenizer_file = model.file(&spec.tokenizer)?;
         let tokenizer = read_tokenizer(&tokenizer_file.bytes()?, &name)?;
         let device = runtime.choose(options.device)?.device;
+        let shape = vec![TEXTS_PER_RUN, spec.context];
+        let engines = engine_cache::open(
+            options.engine_cache.as_deref(),
+            runtime,
+            device,
+            &graph.sha256,
+            &shape,
+            options.precision,
+        )?;
         let session_options = SessionOptions {
-            engine_cache: options.engine_cache.clone(),
+            engine_cache: engines.as_ref().map(|engines| engines.folder.clone()),
             precision: options.precision,
             cpu_fallback: options.cpu_fallback,
-            fixed_inputs: vec![(spec.input.clone(), vec![TEXTS_PER_RUN, spec.context])],
+            providers: options.providers.clone(),
+            fixed_inputs: vec![(spec.input.clone(), shape)],
             ..SessionOptions::new(device, options.threads)
         };
         let session = runtime.load(&format!("{name}/{}", spec.file), graph.graph(), &session_options)?;

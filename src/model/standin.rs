@@ -26,17 +26,24 @@ pub struct StandInGraph {
 }
 
 /// A runtime that has the graphs it was given, by the name they are loaded under
-/// (`model/file`), and the CPU.
+/// (`model/file`), the CPU, and the devices for which it was given graphs of their own.
 #[derive(Clone, Default)]
 pub struct StandInRuntime {
-    graphs: Vec<(String, StandInGraph)>,
+    graphs: Vec<(Option<Device>, String, StandInGraph)>,
 }
 
 impl StandInRuntime {
     /// Adds a graph.
     #[must_use]
     pub fn with_graph(mut self, name: &str, graph: StandInGraph) -> Self {
-        self.graphs.push((name.to_owned(), graph));
+        self.graphs.push((None, name.to_owned(), graph));
+        self
+    }
+
+    /// Adds a graph as a device runs it, and the device with it.
+    #[must_use]
+    pub fn with_graph_on(mut self, device: Device, name: &str, graph: StandInGraph) -> Self {
+        self.graphs.push((Some(device), name.to_owned(), graph));
         self
     }
 }
@@ -47,7 +54,12 @@ impl Runtime for StandInRuntime {
     }
 
     fn choose(&self, device: Device) -> Result<ChosenDevice, ModelError> {
+        let has = self.graphs.iter().any(|(on, ..)| *on == Some(device));
         match device {
+            Device::Cuda(_) | Device::TensorRt(_) if has => Ok(ChosenDevice {
+                device,
+                reason: "the stand-in was given it".to_owned(),
+            }),
             Device::Auto | Device::Cpu => Ok(ChosenDevice {
                 device: Device::Cpu,
                 reason: "the stand-in has nothing else".to_owned(),
@@ -60,9 +72,10 @@ impl Runtime for StandInRuntime {
         }
     }
 
-    fn load(&self, name: &str, _graph: Graph<'_>, _options: &SessionOptions) -> Result<Box<dyn Session>, ModelError> {
-        let found = self.graphs.iter().find(|(known, _)| known == name);
-        let (_, graph) = found.ok_or_else(|| ModelError::Load {
+    fn load(&self, name: &str, _graph: Graph<'_>, options: &SessionOptions) -> Result<Box<dyn Session>, ModelError> {
+        let find = |on: Option<Device>| self.graphs.iter().find(|(of, known, _)| known == name && *of == on);
+        let found = find(Some(options.device)).or_else(|| find(None));
+        let (.., graph) = found.ok_or_else(|| ModelError::Load {
             graph: name.to_owned(),
             source: "the stand-in runtime was not given this graph".into(),
         })?;

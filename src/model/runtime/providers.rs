@@ -4,6 +4,7 @@ use ort::ep;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use crate::model::device::Device;
+use crate::model::provider_options::{ArenaGrowth, ConvSearch};
 use crate::model::session::{CpuFallback, Precision, SessionOptions};
 
 /// Options that hold for every session. The caller's threads are always stated: the library's own
@@ -25,9 +26,9 @@ pub(super) fn session_builder(
     let providers = match options.device {
         // Named with its arena on: the binding's default for a registered CPU is off.
         Device::Cpu | Device::Auto => vec![ep::CPU::default().with_arena_allocator(true).build()],
-        Device::Cuda(number) => vec![cuda(number)],
+        Device::Cuda(number) => vec![cuda(number, options)],
         // What TensorRT leaves goes to CUDA, never silently to the CPU.
-        Device::TensorRt(number) => vec![tensorrt(number, options), cuda(number)],
+        Device::TensorRt(number) => vec![tensorrt(number, options), cuda(number, options)],
     };
     if options.device != Device::Cpu && options.cpu_fallback == CpuFallback::Refuse {
         builder = builder.with_disable_cpu_fallback()?;
@@ -35,16 +36,28 @@ pub(super) fn session_builder(
     Ok(builder.with_execution_providers(providers)?)
 }
 
-fn cuda(number: u32) -> ep::ExecutionProviderDispatch {
-    ep::CUDA::default()
+fn cuda(number: u32, options: &SessionOptions) -> ep::ExecutionProviderDispatch {
+    let options = &options.providers.cuda;
+    let mut provider = ep::CUDA::default()
         .with_device_id(number.try_into().unwrap_or(i32::MAX))
-        .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
-        // The exhaustive search takes long on the first run and a large workspace ever after.
-        .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
-        // 10-bit products would move scores in the third decimal.
-        .with_tf32(false)
-        .build()
-        .error_on_failure()
+        .with_arena_extend_strategy(match options.arena {
+            ArenaGrowth::SameAsRequested => ep::ArenaExtendStrategy::SameAsRequested,
+            ArenaGrowth::NextPowerOfTwo => ep::ArenaExtendStrategy::NextPowerOfTwo,
+        })
+        .with_conv_algorithm_search(match options.conv_search {
+            ConvSearch::Heuristic => ep::cuda::ConvAlgorithmSearch::Heuristic,
+            ConvSearch::Exhaustive => ep::cuda::ConvAlgorithmSearch::Exhaustive,
+            ConvSearch::Default => ep::cuda::ConvAlgorithmSearch::Default,
+        })
+        .with_tf32(options.tf32);
+    if options.memory_limit_mib > 0 {
+        provider = provider.with_memory_limit(bytes(options.memory_limit_mib));
+    }
+    provider.build().error_on_failure()
+}
+
+fn bytes(mebibytes: u64) -> usize {
+    usize::try_from(mebibytes.saturating_mul(1 << 20)).unwrap_or(usize::MAX)
 }
 
 fn tensorrt(number: u32, options: &SessionOptions) -> ep::ExecutionProviderDispatch {
@@ -52,7 +65,11 @@ fn tensorrt(number: u32, options: &SessionOptions) -> ep::ExecutionProviderDispa
         .with_device_id(number.try_into().unwrap_or(i32::MAX))
         .with_fp16(options.precision == Precision::Float16)
         // Layer norms overflow in 16 bits (onnxruntime issue 13639).
-        .with_layer_norm_fp32_fallback(true);
+        .with_layer_norm_fp32_fallback(true)
+        .with_builder_optimization_level(options.providers.tensorrt.optimization_level);
+    if options.providers.tensorrt.workspace_mib > 0 {
+        provider = provider.with_max_workspace_size(bytes(options.providers.tensorrt.workspace_mib));
+    }
     if let Some(folder) = &options.engine_cache {
         let folder = folder.display();
         provider = provider
