@@ -47,14 +47,17 @@ impl ModelStore {
         self.home.as_deref()
     }
 
-    /// The model of this name, or in this folder where the name holds a slash or is a folder with
-    /// a `model.toml`.
+    /// The model of this name or alias (`ViT-L-14/openai`), or in this folder where the name holds a
+    /// slash or is a folder with a `model.toml`.
     ///
     /// # Errors
     /// `UnknownModel` with what was searched, `Manifest`, `ReadFile`.
     pub fn resolve(&self, name: &str) -> Result<Model, ModelError> {
         if name.contains('/') {
-            return Model::open(PathBuf::from(name), self.home());
+            return match self.by_alias(name).filter(|_| !has_manifest(Path::new(name))) {
+                Some(model) => Ok(model),
+                None => Model::open(PathBuf::from(name), self.home()),
+            };
         }
         if let Some(folder) = self
             .folders
@@ -69,6 +72,9 @@ impl ModelStore {
         }
         if has_manifest(Path::new(name)) {
             return Model::open(PathBuf::from(name), self.home());
+        }
+        if let Some(model) = self.by_alias(name) {
+            return Ok(model);
         }
         let mut searched: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
         searched.push("the embedded models".to_owned());
@@ -109,6 +115,11 @@ impl ModelStore {
         models
     }
 
+    fn by_alias(&self, name: &str) -> Option<Model> {
+        let mut models = self.list().into_iter().filter_map(|(_, model)| model.ok());
+        models.find(|model| model.manifest.answers_to(name))
+    }
+
     fn nearest(&self, name: &str) -> Option<String> {
         let known = self.list().into_iter().map(|(known, _)| known);
         let scored = known.map(|known| (strsim::jaro_winkler(name, &known), known));
@@ -147,6 +158,16 @@ mod tests {
         assert!(by_name.missing_files().is_empty());
         let file = by_name.file("image.onnx").unwrap();
         assert_eq!(Some(file.sha256.as_str()), by_name.manifest.pinned_sha256("image.onnx"));
+    }
+
+    #[test]
+    fn a_model_answers_to_its_aliases_and_a_path_stays_a_path() {
+        let store = ModelStore::default();
+        let model = store.resolve("ViT-L-14/openai").unwrap();
+        assert_eq!(model.manifest.name, "vit-l-14");
+        assert_eq!(store.resolve("vit-l-14").unwrap().manifest, model.manifest);
+        let error = store.resolve("no/such/folder").unwrap_err().to_string();
+        assert!(error.contains("no/such/folder/model.toml"), "{error}");
     }
 
     #[test]
