@@ -53,6 +53,8 @@ pub(super) struct NextFolder<'a> {
     fs: &'a dyn CommitFs,
     out: &'a Path,
     place: Place,
+    /// Whether what was built is part of the dataset now, or will be at the next start.
+    is_committed: bool,
 }
 
 impl<'a> NextFolder<'a> {
@@ -65,6 +67,7 @@ impl<'a> NextFolder<'a> {
                         fs,
                         out,
                         place: Place::Beside(beside),
+                        is_committed: false,
                     });
                 }
                 Err(error) => {
@@ -85,6 +88,7 @@ impl<'a> NextFolder<'a> {
             fs,
             out,
             place: Place::Inside(staging),
+            is_committed: false,
         })
     }
 
@@ -105,14 +109,17 @@ impl<'a> NextFolder<'a> {
     }
 
     /// Puts the new parts in the place of the old ones; every other part stays.
-    pub(super) fn commit(self, swaps: &[Swap]) -> Result<(), WriteError> {
+    pub(super) fn commit(mut self, swaps: &[Swap]) -> Result<(), WriteError> {
         match &self.place {
-            Place::Beside(beside) => self.exchange(beside, swaps),
+            Place::Beside(beside) => {
+                let beside = beside.clone();
+                self.exchange(&beside, swaps)
+            }
             Place::Inside(_) => self.move_by_journal(swaps),
         }
     }
 
-    fn exchange(&self, beside: &Path, swaps: &[Swap]) -> Result<(), WriteError> {
+    fn exchange(&mut self, beside: &Path, swaps: &[Swap]) -> Result<(), WriteError> {
         let leaves =
             |name: &str| part_number(name).is_some_and(|number| swaps.iter().any(|swap| swap.old.contains(&number)));
         link_tree(self.fs, self.out, beside, &leaves)?;
@@ -121,17 +128,21 @@ impl<'a> NextFolder<'a> {
         self.fs
             .exchange(self.out, beside)
             .map_err(WriteError::io("exchange", self.out))?;
+        self.is_committed = true;
         self.fs.sync_dir(parent).map_err(WriteError::io("sync", parent))?;
         finish_exchange(self.fs, self.out, beside)
     }
 
-    fn move_by_journal(&self, swaps: &[Swap]) -> Result<(), WriteError> {
+    fn move_by_journal(&mut self, swaps: &[Swap]) -> Result<(), WriteError> {
         let steps: Vec<Step> = swaps.iter().flat_map(|swap| self.steps(swap)).collect();
         let journal = self.out.join(BOOKKEEPING_DIR).join(JOURNAL);
         let text = serde_json::to_vec(&steps)
             .map_err(io::Error::other)
             .map_err(WriteError::io("write", &journal))?;
-        write_whole(self.fs, &journal, &text)?;
+        let written = write_whole(self.fs, &journal, &text);
+        // Also where the folder could not be synced: the next start finishes a journal that is there.
+        self.is_committed = exists(&journal);
+        written?;
         roll_forward(self.fs, self.out, &journal)
     }
 
@@ -150,6 +161,23 @@ impl<'a> NextFolder<'a> {
                 name: part_name(*number),
             }))
             .collect()
+    }
+}
+
+impl Drop for NextFolder<'_> {
+    /// Removes what was built and not committed, so that a full disk does not stay full until the
+    /// next start.
+    fn drop(&mut self) {
+        if self.is_committed || !(matches!(self.place, Place::Inside(_)) || is_ours(self.dir())) {
+            return;
+        }
+        if let Err(error) = remove_tree(self.fs, self.dir()) {
+            // The next start removes it.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot remove the unfinished next dataset"
+            );
+        }
     }
 }
 

@@ -143,6 +143,7 @@ impl Scenario {
             Err(error) if fault == Fault::Error => {
                 let text = format!("{error:#}");
                 assert!(text.contains("the disk is full"), "{what}: {text}");
+                self.check_nothing_unfinished(&base, &what);
             }
             Err(_) => {}
         }
@@ -167,6 +168,21 @@ impl Scenario {
                 self.check_next_run(&out, &what);
             }
         }
+    }
+
+    /// After an error no half-built next dataset keeps a full disk full.
+    #[track_caller]
+    fn check_nothing_unfinished(&self, base: &Path, what: &str) {
+        let bookkeeping = base.join("labels").join(BOOKKEEPING_DIR);
+        let is_exchanged = bookkeeping.join("next").exists();
+        let stays = base.join(".labels.next").exists();
+        // Without an exchange the fault can hit the removing itself.
+        let is_excused = is_exchanged || self.exchange == Exchange::Missing;
+        assert!(is_excused || !stays, "{what}: the next folder stays");
+        let is_journaled = bookkeeping.join("journal.json").exists();
+        let staging = bookkeeping.join("staging");
+        let stays = std::fs::read_dir(staging).is_ok_and(|mut entries| entries.next().is_some());
+        assert!(is_journaled || !stays, "{what}: staged parts stay");
     }
 
     fn check_next_run(&self, out: &Path, what: &str) {
