@@ -67,6 +67,8 @@ pub struct PartsSink {
     changes: Arc<Vec<PartChanges>>,
     /// Parts that were rewritten; each is at most once a run.
     is_rewritten: Vec<bool>,
+    /// Parts that an unfinished rewrite wrote without their gone rows; those behind them moved up.
+    is_without_gone: Vec<bool>,
     open: Option<OpenPart>,
     rewrite: Option<OpenRewrite>,
     /// A part of which some rows are committed already, and how many it still expects.
@@ -99,6 +101,7 @@ impl PartsSink {
         Self {
             shared,
             is_rewritten: vec![false; parts.len()],
+            is_without_gone: vec![false; parts.len()],
             next_number: parts.last().map_or(0, |part| part.number + 1),
             parts,
             changes,
@@ -201,7 +204,7 @@ impl PartsSink {
             Some(open) => open,
             None => self.begin_rewrite(part)?,
         };
-        let replaced = open.rewrite.replace(rows, batch);
+        let replaced = open.rewrite.replace(&self.where_they_are(part, rows), batch);
         open.missing = open.missing.saturating_sub(rows.len());
         let is_last = open.missing == 0;
         self.rewrite = Some(open);
@@ -213,19 +216,29 @@ impl PartsSink {
         }
     }
 
+    /// The rows as the part has them now: the ledger counts the gone ones too.
+    fn where_they_are(&self, part: usize, rows: &[NewRow]) -> Vec<NewRow> {
+        let gone = match self.changes.get(part) {
+            Some(changes) if self.is_without_gone[part] => changes.gone.as_slice(),
+            _ => &[],
+        };
+        let moved = |row: &NewRow| NewRow {
+            row: row.row - gone.partition_point(|gone| *gone < row.row) as u32,
+            ..*row
+        };
+        rows.iter().map(moved).collect()
+    }
+
     /// Commits what is done of a rewrite that is as old as a part may be, so that a crash costs no
-    /// more than that; the part's other rows begin another rewrite. A part that also loses rows
-    /// waits for its end: taking them out moves the rows behind them.
+    /// more than that; the part's other rows begin another rewrite.
     fn commit_old_rewrite(&mut self) -> Result<(), WriteError> {
         let limit = Duration::from_secs(self.shared.spec.options.part_secs);
         let Some(open) = self.rewrite.as_ref().filter(|open| open.begun.elapsed() >= limit) else {
             return Ok(());
         };
         let (part, missing) = (open.part, open.missing);
-        if self.changes.get(part).is_some_and(|changes| !changes.gone.is_empty()) {
-            return Ok(());
-        }
         self.commit_rewrite()?;
+        self.is_without_gone[part] = true;
         let info = &self.parts[part];
         let reread = PartInfo::read(&info.path(&self.shared.out), info.number);
         self.parts[part] = reread.map_err(|error| WriteError::Reopen(Box::new(error)))?.0;
@@ -249,7 +262,8 @@ impl PartsSink {
         let none = PartChanges::default();
         let changes = self.changes.get(part).unwrap_or(&none);
         let unfinished = self.unfinished.take().filter(|(of, _)| *of == part);
-        let rewrite = PartRewrite::begin(&self.shared, info, &changes.gone, &self.shared.out, &info.name())?;
+        let gone: &[u32] = if self.is_without_gone[part] { &[] } else { &changes.gone };
+        let rewrite = PartRewrite::begin(&self.shared, info, gone, &self.shared.out, &info.name())?;
         Ok(OpenRewrite {
             part,
             missing: unfinished.map_or(changes.replaced.len(), |(_, missing)| missing),
@@ -272,7 +286,7 @@ impl PartsSink {
     fn remove_gone(&mut self) -> Result<(), WriteError> {
         for part in 0..self.parts.len() {
             let has_gone = self.changes.get(part).is_some_and(|changes| !changes.gone.is_empty());
-            if has_gone && !self.is_rewritten[part] {
+            if has_gone && !self.is_rewritten[part] && !self.is_without_gone[part] {
                 let open = self.begin_rewrite(part)?;
                 self.rewrite = Some(open);
                 self.commit_rewrite()?;

@@ -271,6 +271,51 @@ fn a_relabeling_that_is_killed_keeps_what_is_as_old_as_a_part_may_be() {
 }
 
 #[test]
+fn a_part_that_loses_rows_is_committed_as_often_and_no_row_takes_anothers_place() {
+    let (_folder, out, world) = nine();
+    let newer = Plan {
+        clip: Some("c2"),
+        tagger: None,
+    };
+    // The second part holds 004 to 007 and loses two of them.
+    let world = world.without("004.png").without("006.png").without("000.png");
+    let mut spec = newer.spec();
+    spec.options.part_secs = 0;
+    let mut dataset = open(&out, spec);
+    let options = ReconcileOptions {
+        max_gone: 0.5,
+        ..ReconcileOptions::default()
+    };
+    let work = changes(&mut dataset, "photos", &world, options).unwrap();
+    let mut sink = Box::new(dataset.sink(&work).unwrap());
+    for (number, row) in dataset.replacements(&work).enumerate() {
+        let row = row.unwrap();
+        let records = vec![world.record("photos", &row.path, row.destination)];
+        let columns = newer.columns(&records, row.groups);
+        let batch = LabeledBatch {
+            number: number as u64,
+            groups: row.groups,
+            records,
+            columns,
+        };
+        sink.write(batch).unwrap();
+    }
+    let report = sink.finish(Ending::Complete).unwrap();
+    drop(dataset);
+    // Each of the six rows was committed on its own.
+    assert_eq!(
+        (report.rows_replaced, report.rows_removed, report.parts_rewritten),
+        (6, 3, 6)
+    );
+    assert_eq!(read(&out), world.rows(newer));
+    assert_tidy(&out);
+    assert_eq!(
+        run(&out, "photos", &world, newer, real()).unwrap(),
+        WriteReport::default()
+    );
+}
+
+#[test]
 fn rows_of_a_root_that_was_not_walked_keep_their_making_and_are_relabeled_later() {
     let (_folder, out, world) = nine();
     let scans = World::of(&["a.png", "b.png"]);
