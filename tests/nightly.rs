@@ -328,6 +328,42 @@ fn a_moved_file_keeps_its_labels() {
     assert_eq!(job.rows(), rows(&fresh));
 }
 
+/// Committed rows that are made anew ran into each other: a changed file that is now equal to a
+/// committed one took the labels of the row where that one had been, although its part had lost a
+/// row by then.
+#[test]
+fn a_file_that_becomes_equal_to_another_while_parts_lose_rows_gets_its_own_labels() {
+    if !has_runtime() {
+        return;
+    }
+    let job = Job::new();
+    let config = job.config(&["tiny-wd-tagger"]);
+    let text = fs::read_to_string(&config)
+        .expect("read")
+        .replace("batch = 4", "batch = 1");
+    fs::write(&config, format!("{text}\n[output]\npart_rows = 4\n")).expect("written");
+    // Enough parts behind the first one that it is written anew long before the last is labeled.
+    for number in 0..40 {
+        job.draw(&format!("later-{number:02}.png"), 100 + number);
+    }
+    job.run(&["--config", &config]).must_succeed();
+    fs::remove_file(job.pictures.join("0.png")).expect("removed");
+    job.draw("1.png", 50);
+    for number in 0..40 {
+        let equal = if number % 2 == 0 { "2.png" } else { "3.png" };
+        fs::copy(
+            job.pictures.join(equal),
+            job.pictures.join(format!("later-{number:02}.png")),
+        )
+        .expect("copied");
+    }
+    job.run(&["--config", &config]).must_succeed();
+    job.must_count(&[("changed", 41), ("gone", 1), ("rows_in_dataset", 49)]);
+    let fresh = job.dir.path().join("fresh");
+    labelmill(&["run", arg(&job.pictures), "--out", arg(&fresh), "--config", &config]).must_succeed();
+    assert_eq!(job.rows(), rows(&fresh));
+}
+
 #[test]
 fn a_second_tagger_runs_alone_and_equals_a_fresh_run_with_both() {
     if !has_runtime() {
