@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::{InspectArgs, Stealth};
 use crate::clock::StageClock;
 use crate::exit::UsageError;
+use crate::metadata::SidecarKind;
 use crate::prepare::{PrepareOptions, StealthSearch, prepare_image};
 use crate::record::{DecodedImage, Destination, GroupSet, ImageRecord, RawEntry, Recovered, WorkItem};
 use crate::source::{FolderOptions, FolderSource, Root, Source};
@@ -65,7 +66,11 @@ pub fn inspect(args: &InspectArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     writer.header()?;
     for (root, typed) in roots.iter().zip(&args.paths) {
         // Each argument is a source of its own: the same file may be named twice.
-        let source = FolderSource::new(vec![root.clone()], FolderOptions::default())?;
+        let folder_options = FolderOptions {
+            sidecar_suffixes: SidecarKind::ALL.map(SidecarKind::suffix).to_vec(),
+            ..FolderOptions::default()
+        };
+        let source = FolderSource::new(vec![root.clone()], folder_options)?;
         let items: Vec<WorkItem> = source
             .walk()
             .map(|image| WorkItem {

@@ -9,7 +9,7 @@ use crate::cli::{RunArgs, Stealth};
 use crate::config::{Config, JpegScaleConfig, ModelConfig, nearest};
 use crate::decode::{self, DecodeOptions, JpegScale};
 use crate::exit::UsageError;
-use crate::metadata::ReadOptions;
+use crate::metadata::{ReadOptions, SidecarKind};
 use crate::model::manifest::ClassifyTable;
 use crate::prepare::{PrepareOptions, StealthSearch};
 use crate::record::{ErrorKind, Geometry};
@@ -157,6 +157,11 @@ impl RunPlan {
             follow_links: input.follow_links,
             hidden: input.hidden,
             sniff: input.sniff.then_some(|head: &[u8]| decode::sniff(head).is_some()),
+            sidecar_suffixes: if self.config.metadata.sidecars {
+                SidecarKind::ALL.map(SidecarKind::suffix).to_vec()
+            } else {
+                Vec::new()
+            },
             skip_folders: vec![self.out.clone()],
         };
         FolderSource::new(self.roots.clone(), options)

@@ -12,7 +12,7 @@ use crate::decode::{self, DecodeOptions};
 use crate::metadata::{self, ReadOptions, SidecarKind};
 use crate::record::{
     DecodedImage, Destination, ErrorKind, Failure, Geometry, GroupSet, ImageRecord, MetadataStatus, Picture,
-    RawMetadata, Twins, WorkItem,
+    RawMetadata, SidecarStamp, Twins, WorkItem,
 };
 
 /// What the plan wants of every image before the models.
@@ -78,7 +78,10 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
     let mut record = empty_record(item);
     let needs_pixels = !options.geometries.is_empty() && item.groups != GroupSet::METADATA;
     let may_decode = matches!(options.stealth, StealthSearch::All | StealthSearch::WhenNothingFound);
-    let needs_bytes = needs_pixels || options.hash || may_decode;
+    // What pixels tell beside their labels (a hash, a stealth prompt, a signature) is in every row of
+    // a plan with models, also where the metadata alone is made anew.
+    let plan_decodes = !options.geometries.is_empty();
+    let needs_bytes = plan_decodes || options.hash || may_decode;
 
     let reading = Instant::now();
     let bytes = read_image(item, needs_bytes, options, &mut record);
@@ -94,7 +97,8 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
             };
         }
     };
-    if options.sidecars {
+    // One that came since the image was found is the next run's.
+    if options.sidecars && item.image.id.sidecars != SidecarStamp::NONE {
         add_sidecars(item, &options.read, &mut raw);
     }
     record.recovered = metadata::interpret::interpret(&raw);
@@ -110,8 +114,9 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
     clock.copied.fetch_add(u64::from(twin.is_some()), Ordering::Relaxed);
     let needs_pixels = needs_pixels && twin.is_none();
     let mut squares = Vec::new();
-    let wants_stealth = searches_stealth(options, &raw, record.recovered.status, needs_pixels);
-    if let Some(bytes) = bytes.filter(|_| needs_pixels || wants_stealth) {
+    let wants_stealth = searches_stealth(options, &raw, record.recovered.status, plan_decodes);
+    let wants_signature = plan_decodes && record.recovered.generator.as_deref() == Some("novelai");
+    if let Some(bytes) = bytes.filter(|_| needs_pixels || wants_stealth || wants_signature) {
         let decoding = Instant::now();
         let orientation = if options.exif_orientation {
             raw.facts.orientation.unwrap_or(1)

@@ -45,6 +45,16 @@ pub struct FileStat {
     pub modified_at: i64,
 }
 
+/// Which files of a kind that generators write stood beside an image, with their sizes and times:
+/// a hash, to notice that one came, changed or went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct SidecarStamp(pub u32);
+
+impl SidecarStamp {
+    /// No such file, or none was looked for.
+    pub const NONE: Self = Self(0);
+}
+
 /// Who an image is: what the ledger compares and the first columns of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ImageId {
@@ -56,6 +66,8 @@ pub struct ImageId {
     pub path: String,
     /// Size and modification time when it was found.
     pub stat: FileStat,
+    /// What stood beside it when it was found.
+    pub sidecars: SidecarStamp,
 }
 
 /// One found image, before a byte of it is read.

@@ -260,6 +260,36 @@ fn a_root_under_another_name_does_not_double_its_images() {
 }
 
 #[test]
+fn a_sidecar_that_comes_changes_or_goes_makes_the_metadata_anew_and_runs_no_model() {
+    let job = Job::new();
+    let config = job.config(if has_runtime() { &["tiny-wd-tagger"] } else { &[] });
+    job.run(&["--config", &config]).must_succeed();
+    let sidecar = job.pictures.join("3.txt");
+    let prompt =
+        |text: &str| format!("{text}\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, Seed: 1, Size: 16x16");
+    for text in [Some("a red fox"), Some("a small red fox"), None] {
+        match text {
+            Some(text) => fs::write(&sidecar, prompt(text)).expect("written"),
+            None => fs::remove_file(&sidecar).expect("removed"),
+        }
+        job.command("plan", &["--config", &config])
+            .must_succeed()
+            .must_say("0 new, 1 changed, 0 retried, 0 stale, 9 unchanged");
+        job.run(&["--config", &config]).must_succeed();
+        job.must_count(&[("changed", 1), ("labeled", 1), ("reused", 9)]);
+        let labelers = summary(&job.out)["labelers"].as_object().cloned().unwrap_or_default();
+        assert!(labelers.values().all(|rows| *rows == 0), "{labelers:?}");
+        assert_eq!(texts(&job.rows(), "prompt")[3], text.unwrap_or_default());
+        let fresh = job.dir.path().join("fresh");
+        let _ = fs::remove_dir_all(&fresh);
+        labelmill(&["run", arg(&job.pictures), "--out", arg(&fresh), "--config", &config]).must_succeed();
+        assert_eq!(job.rows(), rows(&fresh));
+        job.run(&["--config", &config]).must_succeed();
+        job.must_count(&[("labeled", 0), ("reused", 10)]);
+    }
+}
+
+#[test]
 fn a_limited_run_makes_nothing_gone_and_is_not_complete() {
     let job = Job::new();
     job.run(&["--max-images", "4"]).must_succeed();

@@ -61,6 +61,7 @@ fn work(count: u64) -> Box<dyn Iterator<Item = WorkItem> + Send> {
                 size: bytes.len() as u64,
                 modified_at: 0,
             },
+            sidecars: Default::default(),
         };
         let image = SourceImage {
             sequence,

@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use walkdir::{DirEntry, WalkDir};
 
-use super::{Source, Walk, WalkReport};
+use super::{Source, Walk, WalkReport, sidecars};
 use crate::record::{FileStat, ImageId, OpenImage, ReadSeek, SourceImage};
 
 /// Extensions of files that are taken for images, lower case.
@@ -118,6 +118,8 @@ pub struct FolderOptions {
     pub hidden: bool,
     /// Decides by the first bytes whether a file is an image; replaces the test by extension.
     pub sniff: Option<fn(&[u8]) -> bool>,
+    /// How the names of files end that belong to an image beside them; empty looks for none.
+    pub sidecar_suffixes: Vec<&'static str>,
     /// Folders that are never entered (the output).
     pub skip_folders: Vec<PathBuf>,
 }
@@ -199,6 +201,7 @@ impl Source for FolderSource {
             source: self,
             next_root: 0,
             current: None,
+            listings: sidecars::Listings::default(),
             report: WalkReport::default(),
             errors_in_root: 0,
         })
@@ -226,6 +229,7 @@ impl Source for FolderSource {
                 root: root.name.clone(),
                 path: path.to_owned(),
                 stat,
+                sidecars: sidecars::stamp(&file, &self.options.sidecar_suffixes, |_| true),
             },
             open: Arc::new(LocalFile(file)),
         })
@@ -238,6 +242,7 @@ struct FolderWalk<'a> {
     source: &'a FolderSource,
     next_root: usize,
     current: Option<(&'a Root, Entries<'a>)>,
+    listings: sidecars::Listings,
     report: WalkReport,
     errors_in_root: u64,
 }
@@ -312,6 +317,7 @@ impl FolderWalk<'_> {
                 root: root.name.clone(),
                 path: path_in_root,
                 stat: file_stat(&metadata),
+                sidecars: self.listings.stamp(entry.path(), &self.source.options.sidecar_suffixes),
             },
             open: Arc::new(LocalFile(entry.path().to_path_buf())),
         })
@@ -394,7 +400,7 @@ pub fn path_of_text(text: &str) -> PathBuf {
     PathBuf::from(std::ffi::OsString::from_vec(bytes))
 }
 
-fn file_stat(metadata: &std::fs::Metadata) -> FileStat {
+pub(super) fn file_stat(metadata: &std::fs::Metadata) -> FileStat {
     let modified_at = metadata
         .modified()
         .ok()
@@ -417,14 +423,7 @@ impl OpenImage for LocalFile {
     }
 
     fn open_sidecar(&self, suffix: &str) -> Option<io::Result<Box<dyn ReadSeek>>> {
-        let appended = || {
-            let mut name = self.0.clone().into_os_string();
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        let path = [self.0.with_extension(suffix.trim_start_matches('.')), appended()]
-            .into_iter()
-            .find(|path| *path != self.0 && path.is_file())?;
+        let path = sidecars::find(&self.0, suffix)?;
         Some(std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn ReadSeek>))
     }
 

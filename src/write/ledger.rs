@@ -15,14 +15,15 @@ use rayon::prelude::*;
 use super::error::OpenError;
 use super::footer::PartInfo;
 use super::{key_hash, parts};
-use crate::record::{ErrorKind, FileStat, ImageId};
+use crate::record::{ErrorKind, FileStat, ImageId, SidecarStamp};
 
 /// Columns that the ledger reads.
-const KEY_COLUMNS: [&str; 7] = [
+const KEY_COLUMNS: [&str; 8] = [
     "root",
     "path",
     "file_size",
     "modified_at",
+    "sidecar_stamp",
     "blake3",
     "status",
     "error_kind",
@@ -55,6 +56,8 @@ pub(super) enum Seen {
     Same,
     /// Met with another size or time.
     Changed,
+    /// The same image, with other sidecars beside it.
+    SidecarsChanged,
 }
 
 /// One committed row.
@@ -68,6 +71,7 @@ pub(super) struct Entry {
     modified_at: i64,
     /// Where the row is.
     pub(super) at: RowAt,
+    sidecars: SidecarStamp,
     /// Index in [`Ledger::roots`].
     pub(super) root: u16,
     /// 0 = ok, else one more than the position in [`ErrorKind::ALL`].
@@ -83,6 +87,7 @@ impl Entry {
         size: 0,
         modified_at: 0,
         at: RowAt { part: 0, row: 0 },
+        sidecars: SidecarStamp::NONE,
         root: 0,
         failed: 0,
         seen: Seen::No,
@@ -218,10 +223,12 @@ impl Ledger {
     pub(super) fn mark_seen(&mut self, id: &ImageId) -> Option<Seen> {
         let position = self.position(id)?;
         let entry = &mut self.entries[position];
-        entry.seen = if entry.stat() == id.stat {
-            Seen::Same
-        } else {
+        entry.seen = if entry.stat() != id.stat {
             Seen::Changed
+        } else if entry.sidecars != id.sidecars {
+            Seen::SidecarsChanged
+        } else {
+            Seen::Same
         };
         Some(entry.seen)
     }
@@ -289,6 +296,8 @@ struct KeyColumns {
     path: StringArray,
     size: ArrayRef,
     modified_at: ArrayRef,
+    /// Parts of earlier versions do not have it.
+    sidecars: Option<ArrayRef>,
     blake3: StringArray,
     status: StringArray,
     error_kind: StringArray,
@@ -299,13 +308,18 @@ impl KeyColumns {
         let text = |name: &str| batch.column_by_name(name)?.as_string_opt::<i32>().cloned();
         let size = batch.column_by_name("file_size")?;
         let modified_at = batch.column_by_name("modified_at")?;
+        let sidecars = batch.column_by_name("sidecar_stamp");
         size.as_primitive_opt::<Int64Type>()?;
+        sidecars
+            .is_none_or(|stamps| stamps.as_primitive_opt::<Int64Type>().is_some())
+            .then_some(())?;
         modified_at.as_primitive_opt::<TimestampMicrosecondType>()?;
         Some(Self {
             root: text("root")?,
             path: text("path")?,
             size: ArrayRef::clone(size),
             modified_at: ArrayRef::clone(modified_at),
+            sidecars: sidecars.cloned(),
             blake3: text("blake3")?,
             status: text("status")?,
             error_kind: text("error_kind")?,
@@ -319,11 +333,21 @@ impl KeyColumns {
         } else {
             None
         };
+        // Null reads as 0.
+        let stamp = |stamps: &ArrayRef| {
+            let stamps = stamps.as_primitive::<Int64Type>();
+            SidecarStamp(if stamps.is_valid(row) {
+                stamps.value(row) as u32
+            } else {
+                0
+            })
+        };
         Entry {
             key: key_hash(root, self.path.value(row)),
             blake3: blake3.unwrap_or(0),
             size: self.size.as_primitive::<Int64Type>().value(row) as u64,
             modified_at: self.modified_at.as_primitive::<TimestampMicrosecondType>().value(row),
+            sidecars: self.sidecars.as_ref().map_or(SidecarStamp::NONE, stamp),
             root: position_or_push(roots, root),
             failed: failed_code(self.status.value(row), self.error_kind.value(row)),
             ..Entry::EMPTY

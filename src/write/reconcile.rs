@@ -129,7 +129,7 @@ pub struct ChangeCounts {
     pub found: u64,
     /// Not committed yet.
     pub new: u64,
-    /// Committed with another size or time.
+    /// Committed with another size or time, or with other sidecars.
     pub changed: u64,
     /// Failed before and tried again.
     pub retried: u64,
@@ -382,6 +382,14 @@ impl<'a> Sorting<'a> {
             Seen::Changed => {
                 self.counts.changed += 1;
                 self.everything
+            }
+            // Sidecars are metadata; the models see the image alone.
+            Seen::SidecarsChanged => {
+                self.counts.changed += 1;
+                match status {
+                    RowStatus::Ok => self.stale[index].of_row(row).union(GroupSet::METADATA),
+                    RowStatus::Failed(_) => self.everything,
+                }
             }
             Seen::Same if self.is_retried(status) => {
                 self.counts.retried += 1;

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, Tim
 
 use super::conform::{conform, plain_type};
 use super::{DatasetSpec, WriteError, rows};
-use crate::record::{ImageRecord, LabelColumn};
+use crate::record::{ImageRecord, LabelColumn, SidecarStamp};
 
 /// Version of the base columns; raised by hand when one of them changes its name or type.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -414,6 +414,13 @@ static BASE_COLUMNS: &[BaseColumn] = &[
     }),
     distinct("modified_at", instant, |r| {
         rows::instant(r, |r| Some(r.id.stat.modified_at))
+    }),
+    repeating("sidecar_stamp", whole, |r| {
+        rows::whole(r, |r| {
+            Some(r.id.sidecars)
+                .filter(|stamp| *stamp != SidecarStamp::NONE)
+                .map(|stamp| i64::from(stamp.0))
+        })
     }),
     distinct("blake3", text, |r| rows::text(r, |r| r.blake3.as_deref())),
     repeating("format", text, |r| rows::text(r, |r| r.facts.format)),

@@ -19,7 +19,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::*;
 use crate::record::{
     AiProvenance, CharacterPrompt, Destination, ErrorKind, Failure, FileStat, GroupSet, ImageId, ImageRecord,
-    LabelColumn, LabeledBatch, Lora, MetadataStatus, PhotoFacts, RawEntry, Recovered, Settings,
+    LabelColumn, LabeledBatch, Lora, MetadataStatus, PhotoFacts, RawEntry, Recovered, Settings, SidecarStamp,
 };
 
 /// Numbers in a test embedding.
@@ -82,6 +82,7 @@ fn image(root: &str, path: &str) -> ImageRecord {
                 size: 10,
                 modified_at: 1_700_000_000_000_000,
             },
+            sidecars: SidecarStamp::NONE,
         },
         blake3: Some(blake3::hash(path.as_bytes()).to_hex().to_string()),
         facts: PhotoFacts {
