@@ -148,6 +148,14 @@ impl RunPlan {
         })
     }
 
+    /// The same plan with every guard passed, to count what it would do.
+    #[must_use]
+    pub fn without_guards(mut self) -> Self {
+        self.reconcile.allow_gone = Permission::Granted;
+        self.reconcile.allow_dropped_labels = Permission::Granted;
+        self
+    }
+
     /// The source over the plan's roots.
     pub fn source(&self) -> anyhow::Result<FolderSource> {
         let input = &self.config.input;

@@ -129,6 +129,7 @@ impl RunReport {
         self.retried = counts.retried;
         self.stale = counts.stale;
         self.reused = counts.unchanged;
+        self.stale_groups.clear();
         for group in &changes.stale_groups {
             *self
                 .stale_groups

@@ -19,6 +19,7 @@
 //! [`verify()`] reads a dataset without a lock and says what is wrong with it; [`compact()`]
 //! merges small parts.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -129,6 +130,8 @@ pub struct DatasetSpec {
     pub gps: bool,
     /// Where `prompt` comes from.
     pub prompt: PromptPolicy,
+    /// Where each root is, by its name: what the `uri` of its rows begins with.
+    pub root_folders: BTreeMap<String, String>,
 }
 
 /// Name of the lock file in the bookkeeping folder.
@@ -251,8 +254,9 @@ impl Dataset {
     }
 
     /// The sink for a run that makes `changes` (`Changes::default()` only adds rows). If the
-    /// parts' columns differ from the plan's, every part is first written under the plan's
-    /// columns (new ones null, their groups stale) and the folders are exchanged.
+    /// parts' columns differ from the plan's, or a root lies elsewhere now, every part is first
+    /// written under the plan's columns (new ones null, their groups stale) and `uri`, and the
+    /// folders are exchanged.
     pub fn sink(&mut self, changes: &Changes) -> Result<PartsSink, WriteError> {
         self.adopt_schema()?;
         Ok(PartsSink::new(
@@ -289,10 +293,13 @@ impl Dataset {
         self.parts.iter().map(|part| part.path(&self.shared.out)).collect()
     }
 
-    /// Writes every part anew if the columns of one are not the plan's.
+    /// Writes every part anew if the columns of one are not the plan's, or its root has moved.
     fn adopt_schema(&mut self) -> Result<(), WriteError> {
         let schema = &self.shared.schema.arrow;
-        if self.parts.iter().all(|part| part.schema.fields() == schema.fields()) {
+        let folders = &self.shared.spec.root_folders;
+        let is_current =
+            |part: &PartInfo| part.schema.fields() == schema.fields() && part.meta.moved_to(folders).is_none();
+        if self.parts.iter().all(is_current) {
             return Ok(());
         }
         let next = NextFolder::begin(&*self.shared.fs, &self.shared.out)?;

@@ -260,6 +260,62 @@ fn a_root_under_another_name_does_not_double_its_images() {
 }
 
 #[test]
+fn a_named_root_that_moved_gets_new_uris_and_relabels_nothing() {
+    let job = Job::new();
+    let run = |folder: &Path| {
+        labelmill(&[
+            "run",
+            &format!("photos={}", arg(folder)),
+            "--out",
+            arg(&job.out),
+            "--config",
+            &job.config(&[]),
+        ])
+        .must_succeed();
+    };
+    run(&job.pictures);
+    let moved = job.dir.path().join("elsewhere");
+    fs::rename(&job.pictures, &moved).expect("renamed");
+    fs::remove_file(moved.join("3.png")).expect("removed");
+    draw(&moved.join("new.png"), 77);
+    run(&moved);
+    job.must_count(&[("labeled", 1), ("reused", 9), ("gone", 1), ("rows_in_dataset", 10)]);
+    let fresh = job.dir.path().join("fresh");
+    labelmill(&["run", &format!("photos={}", arg(&moved)), "--out", arg(&fresh)]).must_succeed();
+    assert_eq!(job.rows(), rows(&fresh));
+    let before = files(&job.out);
+    run(&moved);
+    assert_eq!(files(&job.out), before);
+}
+
+#[test]
+fn a_run_that_takes_less_than_the_one_before_takes_nothing_out_unless_told_so() {
+    let job = Job::new();
+    job.run(&[]).must_succeed();
+    let before = files(&job.out);
+    let narrower = ["--exclude", "3.png"];
+    job.run(&narrower)
+        .must_exit(1)
+        .must_say("exclude = \"3.png\" is new")
+        .must_say("--allow-gone");
+    // A limited run takes nothing out, and does not make the filter the dataset's either.
+    job.run(&["--exclude", "3.png", "--max-images", "1"]).must_succeed();
+    job.run(&narrower).must_exit(1);
+    job.command("plan", &narrower)
+        .must_exit(1)
+        .must_say("found 9: 0 new")
+        .must_say("gone 1")
+        .must_say("--allow-gone");
+    assert_eq!(files(&job.out), before);
+
+    job.run(&["--exclude", "3.png", "--allow-gone"]).must_succeed();
+    job.must_count(&[("gone", 1), ("rows_in_dataset", 9)]);
+    fs::remove_file(job.pictures.join("4.png")).expect("removed");
+    job.run(&narrower).must_succeed();
+    job.must_count(&[("gone", 1), ("rows_in_dataset", 8)]);
+}
+
+#[test]
 fn a_sidecar_that_comes_changes_or_goes_makes_the_metadata_anew_and_runs_no_model() {
     let job = Job::new();
     let config = job.config(if has_runtime() { &["tiny-wd-tagger"] } else { &[] });

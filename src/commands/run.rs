@@ -21,7 +21,7 @@ use crate::prepare::PrepareOptions;
 use crate::progress::{self, Progress};
 use crate::record::{Destination, GroupSet, LabelColumn, Twin, Twins, WorkItem};
 use crate::report::RunReport;
-use crate::source::Source;
+use crate::source::{Source, path_text};
 use crate::stop::{Stop, StopReason};
 use crate::write::{
     self, BOOKKEEPING_DIR, Changes, ColumnGroup, Dataset, DatasetSpec, Ending, Permission, PromptPolicy, PromptRoute,
@@ -215,6 +215,16 @@ fn survey(
     let is_whole = plan.max_images.is_none() && !stop.is_asked();
     let changes = reconciler.finish(if is_whole { &walked.complete_roots } else { &[] })?;
     report.take_changes(&changes);
+    if changes.counts.gone > 0
+        && plan.reconcile.allow_gone == Permission::Refused
+        && let Some(how) = recorded::narrowed(plan)?
+    {
+        anyhow::bail!(
+            "{} labeled images are not found any more, and this run takes less than the one before ({how}); \
+             --allow-gone takes them out of the dataset",
+            changes.counts.gone
+        );
+    }
     Ok(changes)
 }
 
@@ -310,6 +320,11 @@ fn dataset_spec(plan: &RunPlan, labelers: &Labelers) -> DatasetSpec {
         demo: labelers.demo,
         gps: metadata.gps,
         prompt,
+        root_folders: plan
+            .roots
+            .iter()
+            .map(|root| (root.name.to_string(), path_text(&root.folder)))
+            .collect(),
     }
 }
 
@@ -400,15 +415,24 @@ fn next_steps(plan: &RunPlan, report: &RunReport) -> Vec<String> {
     lines
 }
 
-/// `labelmill plan`: what `run` would do, and the resolved configuration; nothing is written.
+/// `labelmill plan`: what `run` would do, and the resolved configuration; nothing is written. Where
+/// a guard would stop the run, the counts come all the same, then its error.
 pub fn plan(args: &RunArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let plan = RunPlan::resolve(args)?;
     let source = plan.source()?;
     let labelers = load_labelers(&plan, &progress::Hidden, Readiness::ToTell)?;
     let mut report = RunReport::begin(&plan.out, &plan.root_names());
+    let mut stopped = None;
     if plan.out.is_dir() {
         let mut dataset = Dataset::peek(&plan.out, dataset_spec(&plan, &labelers))?;
-        let changes = survey(&plan, &source, &mut dataset, &Stop::new(None), &mut report)?;
+        let mut look = |plan: &RunPlan| survey(plan, &source, &mut dataset, &Stop::new(None), &mut report);
+        let changes = match look(&plan) {
+            Ok(changes) => changes,
+            Err(error) => {
+                stopped = Some(error);
+                look(&plan.clone().without_guards())?
+            }
+        };
         report.gone = changes.counts.gone;
     } else {
         report.found = source.walk().count() as u64;
@@ -437,5 +461,8 @@ pub fn plan(args: &RunArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     }
     writeln!(out, "# dataset: {}", plan.out.display())?;
     write!(out, "{}", plan.to_toml())?;
-    Ok(ExitStatus::Done)
+    match stopped {
+        Some(error) => Err(error.context("this run would be stopped")),
+        None => Ok(ExitStatus::Done),
+    }
 }

@@ -64,6 +64,7 @@ pub fn spec(fingerprint: &str) -> DatasetSpec {
         demo: true,
         gps: false,
         prompt: PromptPolicy::default(),
+        root_folders: Default::default(),
     }
 }
 
@@ -124,6 +125,7 @@ fn record(root: &Path, image: &TestImage, version: i64) -> ImageRecord {
                 size: 1000,
                 modified_at: version,
             },
+            sidecars: Default::default(),
         },
         blake3: Some(
             blake3::hash(format!("{} {version}", image.path).as_bytes())

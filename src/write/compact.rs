@@ -60,7 +60,7 @@ fn merges(parts: &[PartInfo], options: &WriteOptions) -> Vec<Vec<usize>> {
         if !is_small || !part.meta.begun.is_empty() {
             continue;
         }
-        let making = (&part.meta.root, &part.meta.fingerprints);
+        let making = (&part.meta.root, &part.meta.root_folder, &part.meta.fingerprints);
         let merge = open.entry(making).or_default();
         let sum =
             |value: fn(&PartInfo) -> u64| merge.iter().map(|other| value(&parts[*other])).sum::<u64>() + value(part);

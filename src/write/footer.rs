@@ -19,6 +19,7 @@ const PLAN_KEY: &str = "labelmill.plan";
 const MODELS_KEY: &str = "labelmill.models";
 const DEMO_KEY: &str = "labelmill.demo";
 const ROOT_KEY: &str = "labelmill.root";
+const FOLDER_KEY: &str = "labelmill.root_folder";
 const GROUP_PREFIX: &str = "labelmill.group.";
 const BEGUN_PREFIX: &str = "labelmill.begun.";
 
@@ -43,6 +44,8 @@ pub struct PartMeta {
     pub begun: BTreeMap<String, Begun>,
     /// Name of the root, where all rows are of one.
     pub root: Option<String>,
+    /// Where that root was: what the `uri` of every row begins with.
+    pub root_folder: Option<String>,
     /// The plan that wrote the part, as TOML.
     pub plan: String,
     /// Names of the models.
@@ -62,6 +65,7 @@ impl PartMeta {
                 .map(|group| (group.name.clone(), group.fingerprint.clone()))
                 .collect(),
             begun: BTreeMap::new(),
+            root_folder: root.as_ref().and_then(|root| spec.root_folders.get(root).cloned()),
             root,
             plan: spec.plan_toml.clone(),
             models: spec.model_names.clone(),
@@ -84,6 +88,11 @@ impl PartMeta {
             )
         }));
         pairs.extend(self.root.iter().map(|root| (ROOT_KEY.to_owned(), root.clone())));
+        pairs.extend(
+            self.root_folder
+                .iter()
+                .map(|folder| (FOLDER_KEY.to_owned(), folder.clone())),
+        );
         pairs.push((PLAN_KEY.to_owned(), self.plan.clone()));
         pairs.push((
             MODELS_KEY.to_owned(),
@@ -93,6 +102,12 @@ impl PartMeta {
             pairs.push((DEMO_KEY.to_owned(), "true".to_owned()));
         }
         pairs
+    }
+
+    /// Where the part's root is now, if it was elsewhere when its rows were written.
+    pub fn moved_to<'a>(&self, folders: &'a BTreeMap<String, String>) -> Option<&'a str> {
+        let now = folders.get(self.root.as_ref()?)?;
+        (self.root_folder.as_ref() != Some(now)).then_some(now)
     }
 
     /// Names of the groups that the part has in whole or in part.
@@ -108,6 +123,7 @@ impl PartMeta {
             match key {
                 VERSION_KEY => version = value.parse().ok(),
                 ROOT_KEY => meta.root = Some(value.to_owned()),
+                FOLDER_KEY => meta.root_folder = Some(value.to_owned()),
                 PLAN_KEY => value.clone_into(&mut meta.plan),
                 MODELS_KEY => meta.models = serde_json::from_str(value).unwrap_or_default(),
                 DEMO_KEY => meta.demo = value == "true",

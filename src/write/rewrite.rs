@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
 use arrow::compute::interleave;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
@@ -194,7 +194,10 @@ impl PartRewrite {
             .enumerate()
             .map(|(index, column)| merged(column, &old, new.map(|new| new.column(index)), &picks))
             .collect::<Result<Vec<ArrayRef>, WriteError>>()?;
-        let batch = RecordBatch::try_new(Arc::clone(&schema.arrow), columns)?;
+        let mut batch = RecordBatch::try_new(Arc::clone(&schema.arrow), columns)?;
+        if let Some(folder) = self.old.meta.moved_to(&self.shared.spec.root_folders) {
+            batch = with_uris_under(folder, &batch)?;
+        }
         let is_new: Vec<bool> = picks.iter().map(|pick| pick.new.is_some()).collect();
         self.writer.write(&self.shared.spec.prompt.apply(batch, &is_new)?)
     }
@@ -228,6 +231,8 @@ impl PartRewrite {
     fn meta(&self) -> PartMeta {
         let spec = &self.shared.spec;
         let mut meta = PartMeta::of(spec, self.old.meta.root.clone());
+        // A root that this plan does not name stays where it was.
+        meta.root_folder = meta.root_folder.or_else(|| self.old.meta.root_folder.clone());
         let mut is_mixed = false;
         for coverage in self.coverage.iter().filter(|coverage| coverage.is_broken) {
             is_mixed = true;
@@ -270,6 +275,27 @@ pub(super) fn open_part(path: &Path) -> Result<ParquetRecordBatchReader, WriteEr
     ParquetRecordBatchReaderBuilder::try_new(file)
         .and_then(|builder| builder.with_batch_size(ROWS_PER_READ).build())
         .map_err(WriteError::parquet("read", path))
+}
+
+/// The rows with the `uri` that their paths have under `folder`.
+fn with_uris_under(folder: &str, rows: &RecordBatch) -> Result<RecordBatch, WriteError> {
+    let missing = |name| WriteError::Batch(format!("a part has no column `{name}`"));
+    let paths = rows
+        .column_by_name("path")
+        .and_then(|paths| paths.as_string_opt::<i32>());
+    let paths = paths.ok_or_else(|| missing("path"))?;
+    let folder = folder.trim_end_matches('/');
+    let uris: StringArray = paths
+        .iter()
+        .map(|path| path.map(|path| format!("{folder}/{path}")))
+        .collect();
+    let (at, _) = rows
+        .schema_ref()
+        .column_with_name("uri")
+        .ok_or_else(|| missing("uri"))?;
+    let mut columns = rows.columns().to_vec();
+    columns[at] = Arc::new(uris);
+    Ok(RecordBatch::try_new(rows.schema(), columns)?)
 }
 
 /// One column of the new rows: from the old rows, or from the new ones where they renew it.

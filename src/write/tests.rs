@@ -67,6 +67,7 @@ fn spec(labelers: Vec<ColumnGroup>) -> DatasetSpec {
         demo: true,
         gps: false,
         prompt: PromptPolicy::default(),
+        root_folders: BTreeMap::new(),
     }
 }
 
