@@ -32,6 +32,7 @@ mod commit;
 mod committed;
 mod compact;
 mod conform;
+mod edit;
 mod error;
 mod footer;
 mod ledger;
@@ -50,6 +51,7 @@ mod verify;
 pub use commit::{CommitFile, CommitFs, RealFs};
 pub use committed::{Replacement, Replacements};
 pub use compact::{CompactReport, compact};
+pub use edit::{Edit, EditReport, Editor, Edits};
 pub use error::{OpenError, WriteError};
 pub use footer::{Begun, PartInfo, PartMeta};
 pub use ledger::{Committed, Ledger, RowAt, RowStatus};
@@ -58,7 +60,7 @@ pub use prompt::{PromptPolicy, PromptRoute, PromptSource};
 pub use reconcile::{
     ChangeCounts, Changes, GuardError, Permission, ReconcileOptions, Reconciler, RetryFailed, StaleGroup, StaleReason,
 };
-pub use schema::{Column, DatasetSchema, Layout, Renewal, SCHEMA_VERSION};
+pub use schema::{Column, DatasetSchema, EDITED_PROMPT, EDITED_TAGS, Layout, Renewal, SCHEMA_VERSION};
 pub use sink::{Ending, PartsSink, Sink, WriteReport};
 pub use verify::{VerifyReport, verify};
 
@@ -259,10 +261,12 @@ impl Dataset {
     /// folders are exchanged.
     pub fn sink(&mut self, changes: &Changes) -> Result<PartsSink, WriteError> {
         self.adopt_schema()?;
+        let edits = edit::edits_by_content(&self.shared.out, &self.parts)?;
         Ok(PartsSink::new(
             Arc::clone(&self.shared),
             self.parts.clone(),
             Arc::clone(&changes.parts),
+            edits,
         ))
     }
 

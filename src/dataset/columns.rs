@@ -180,7 +180,8 @@ impl NumbersColumn {
 pub struct EmbeddingColumn(FixedSizeListArray, Float32Array);
 
 impl EmbeddingColumn {
-    pub(super) fn new(name: &str, array: &ArrayRef) -> Result<Self, ReadError> {
+    /// The embeddings of an array; `name` is for the message.
+    pub fn new(name: &str, array: &ArrayRef) -> Result<Self, ReadError> {
         let lists = array.as_fixed_size_list_opt().cloned();
         let lists = lists.ok_or_else(|| wrong(name, "embeddings", array))?;
         if !lists.values().data_type().is_floating() {

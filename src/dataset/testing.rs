@@ -13,7 +13,10 @@ use crate::record::{
     Destination, FileStat, GroupSet, ImageId, ImageRecord, LabelColumn, LabeledBatch, Lora, MetadataStatus, PhotoFacts,
     RawEntry, Recovered, Settings,
 };
-use crate::write::{Changes, ColumnGroup, Dataset, DatasetSpec, Ending, PromptPolicy, RealFs, Sink, WriteOptions};
+use crate::write::{
+    Changes, ColumnGroup, Dataset, DatasetSpec, Ending, Permission, PromptPolicy, RealFs, ReconcileOptions, Sink,
+    WriteOptions,
+};
 
 /// Numbers in a test embedding.
 pub const WIDTH: usize = 4;
@@ -23,6 +26,8 @@ pub const WIDTH: usize = 4;
 pub struct TestImage {
     /// Path in the root.
     pub path: String,
+    /// What stands for the bytes of its file: the same wherever it is moved.
+    pub content: String,
     /// What its metadata says.
     pub prompt: Option<String>,
     /// Tag, score, category.
@@ -39,6 +44,7 @@ impl TestImage {
             .map(|(tag, score)| ((*tag).to_owned(), *score, "general".to_owned()));
         Self {
             path: path.to_owned(),
+            content: path.to_owned(),
             tags: tags.collect(),
             ..Self::default()
         }
@@ -128,7 +134,7 @@ fn record(root: &Path, image: &TestImage, version: i64) -> ImageRecord {
             sidecars: Default::default(),
         },
         blake3: Some(
-            blake3::hash(format!("{} {version}", image.path).as_bytes())
+            blake3::hash(format!("{} {version}", image.content).as_bytes())
                 .to_hex()
                 .to_string(),
         ),
@@ -170,6 +176,53 @@ fn recovered(image: &TestImage) -> Recovered {
         parameters_extra: vec![("Clip skip".to_owned(), "2".to_owned())],
         ..Recovered::default()
     }
+}
+
+/// What a run finds: each image and the version of its file, which stands for its content.
+pub type Files = Vec<(TestImage, i64)>;
+
+/// A run over the files of the folder `root`, as the pipeline makes it: new ones are added, changed
+/// and stale ones made anew, gone ones taken out. Another fingerprint makes every label stale.
+pub fn run(out: &Path, root: &Path, files: &Files, fingerprint: &str) {
+    let mut dataset = Dataset::open(out, spec(fingerprint), Arc::new(RealFs)).unwrap();
+    let mut reconciler = dataset.reconcile(ReconcileOptions {
+        allow_gone: Permission::Granted,
+        ..ReconcileOptions::default()
+    });
+    for (image, version) in files {
+        reconciler.observe(&record(root, image, *version).id);
+    }
+    let changes = reconciler.finish(&["pictures".into()]).unwrap();
+    let mut sink = dataset.sink(&changes).unwrap();
+    let mut write = |groups, images: &[&TestImage], records: Vec<ImageRecord>| {
+        let images: Vec<TestImage> = images.iter().map(|image| (*image).clone()).collect();
+        let columns = if groups == GroupSet::METADATA {
+            Vec::new()
+        } else {
+            columns(&images)
+        };
+        sink.write(LabeledBatch {
+            number: 0,
+            groups,
+            records,
+            columns,
+        })
+        .unwrap();
+    };
+    for (image, version) in files {
+        let record = record(root, image, *version);
+        if dataset.ledger().find(&record.id).is_none() {
+            write(GroupSet::all(1), &[image], vec![record]);
+        }
+    }
+    for replacement in dataset.replacements(&changes) {
+        let replacement = replacement.unwrap();
+        let (image, version) = files.iter().find(|(image, _)| image.path == replacement.path).unwrap();
+        let mut record = record(root, image, *version);
+        record.destination = replacement.destination;
+        write(replacement.groups, &[image], vec![record]);
+    }
+    Box::new(sink).finish(Ending::Complete).unwrap();
 }
 
 /// Writes `images` of the folder `root` as the dataset `out`, beside what it holds.

@@ -14,6 +14,11 @@ use crate::record::{ImageRecord, LabelColumn, SidecarStamp};
 /// Version of the base columns; raised by hand when one of them changes its name or type.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// A person's prompt or caption for the picture; null where none was edited.
+pub const EDITED_PROMPT: &str = "edited_prompt";
+/// A person's tags for the picture; null where they were not edited, empty where all were removed.
+pub const EDITED_TAGS: &str = "edited_tags";
+
 /// Makes one base column from the records of a batch.
 type Build = fn(&[ImageRecord]) -> ArrayRef;
 
@@ -270,7 +275,8 @@ fn text() -> DataType {
     DataType::Utf8
 }
 
-fn texts() -> DataType {
+/// A list of texts.
+pub(super) fn texts() -> DataType {
     DataType::List(element(DataType::Utf8, true))
 }
 
@@ -492,11 +498,18 @@ static BASE_COLUMNS: &[BaseColumn] = &[
         })
     }),
     BaseColumn {
-        name: "edited_prompt",
+        name: EDITED_PROMPT,
         data_type: text,
         layout: Layout::Repeating,
         renewal: Renewal::Never,
         build: |r| rows::text(r, |_| None),
+    },
+    BaseColumn {
+        name: EDITED_TAGS,
+        data_type: texts,
+        layout: Layout::Repeating,
+        renewal: Renewal::Never,
+        build: |r| new_null_array(&texts(), r.len()),
     },
     repeating("original_prompt", text, |r| {
         rows::text(r, |r| r.recovered.original_prompt.as_deref())

@@ -2,16 +2,19 @@
 //! age; rows that replace committed ones are merged into a new file of their part, which takes the
 //! old one's name when the last of them came.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
 
+use super::edit::{self, Edit};
 use super::error::WriteError;
 use super::footer::{PartInfo, PartMeta};
 use super::parts::{PartWriter, part_name};
 use super::reconcile::PartChanges;
 use super::rewrite::{NewRow, PartRewrite};
+use super::schema::{EDITED_PROMPT, EDITED_TAGS};
 use super::{Shared, rows};
 use crate::record::{Destination, GroupSet, ImageRecord, LabelColumn, LabeledBatch};
 
@@ -69,6 +72,8 @@ pub struct PartsSink {
     is_rewritten: Vec<bool>,
     /// Parts that an unfinished rewrite wrote without their gone rows; those behind them moved up.
     is_without_gone: Vec<bool>,
+    /// What people edited, by the content of the file.
+    edits: HashMap<String, Edit>,
     open: Option<OpenPart>,
     rewrite: Option<OpenRewrite>,
     /// A part of which some rows are committed already, and how many it still expects.
@@ -97,9 +102,15 @@ struct OpenRewrite {
 
 impl PartsSink {
     /// A sink for the dataset of `parts` that has to make `changes` in them.
-    pub(super) fn new(shared: Arc<Shared>, parts: Vec<PartInfo>, changes: Arc<Vec<PartChanges>>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        parts: Vec<PartInfo>,
+        changes: Arc<Vec<PartChanges>>,
+        edits: HashMap<String, Edit>,
+    ) -> Self {
         Self {
             shared,
+            edits,
             is_rewritten: vec![false; parts.len()],
             is_without_gone: vec![false; parts.len()],
             next_number: parts.last().map_or(0, |part| part.number + 1),
@@ -116,6 +127,7 @@ impl PartsSink {
     fn append(&mut self, records: &[ImageRecord], labels: &[LabelColumn]) -> Result<(), WriteError> {
         let batch = self.shared.schema.record_batch(records, labels, now_microseconds())?;
         let batch = self.shared.spec.prompt.apply(batch, &vec![true; records.len()])?;
+        let batch = self.take_edits_along(batch, records)?;
         let mut from = 0;
         while from < records.len() {
             let root = &records[from].id.root;
@@ -132,6 +144,29 @@ impl PartsSink {
             self.close_if_full()?;
         }
         Ok(())
+    }
+
+    /// Gives new rows what people edited in a row of the same content: the file was moved or copied.
+    fn take_edits_along(&self, batch: RecordBatch, records: &[ImageRecord]) -> Result<RecordBatch, WriteError> {
+        if self.edits.is_empty() {
+            return Ok(batch);
+        }
+        let of_record = |record: &ImageRecord| self.edits.get(record.blake3.as_deref()?);
+        let edits: Vec<Option<&Edit>> = records.iter().map(of_record).collect();
+        if edits.iter().all(Option::is_none) {
+            return Ok(batch);
+        }
+        let schema = batch.schema();
+        let columns = schema
+            .fields()
+            .iter()
+            .zip(batch.columns())
+            .map(|(field, column)| match field.name().as_str() {
+                EDITED_PROMPT => edit::merge_prompts(column, &edits),
+                EDITED_TAGS => edit::merge_tags(column, &edits),
+                _ => Arc::clone(column),
+            });
+        Ok(RecordBatch::try_new(Arc::clone(&schema), columns.collect())?)
     }
 
     /// Opens a part for the images of `root` if none is; says how many rows it still takes.
