@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod exports;
+
+pub use exports::*;
+
 /// Labels image collections in batches: the prompt an image carries, or guesses it; writes Parquet.
 #[derive(Debug, Parser)]
 #[command(name = "labelmill", version, max_term_width = 100, propagate_version = true)]
@@ -33,6 +37,12 @@ pub enum Command {
     Verify(DatasetArgs),
     /// Merges small parts of a dataset
     Compact(DatasetArgs),
+    /// Writes captions, tables, archives … from a dataset
+    Export(Box<ExportArgs>),
+    /// Takes over what people edited in exported files
+    Import(ImportArgs),
+    /// Finds the images nearest to a text or to another image, by the dataset's CLIP
+    Search(SearchArgs),
     /// Prints a completion script for a shell
     Completions {
         /// The shell.

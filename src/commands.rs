@@ -1,4 +1,4 @@
-//! `run`, `plan`, `models`, `verify`, `compact`: the glue between the command line and the rest.
+//! `run`, `plan`, `models`, `verify`, `compact`, `export`, `import`, `search`: the glue between the command line and the rest.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -9,14 +9,21 @@ use crate::progress::human_bytes;
 use crate::write::{self, OpenError, RealFs, WriteOptions};
 
 mod download;
+mod export;
+mod import;
 mod interrogate;
 mod missing;
 mod models;
 mod run;
+mod search;
 mod store;
 mod table;
+mod tag_rules;
 
+pub use export::export;
+pub use import::import;
 pub use run::{plan, run};
+pub use search::search;
 pub use store::models;
 
 /// The exit status of an error that ended a command.

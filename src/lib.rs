@@ -29,6 +29,8 @@ pub mod label;
 pub mod write;
 // A dataset read back: what exports, search and pages are made from.
 pub mod dataset;
+// What people take out of a dataset, and their edits on the way back.
+pub mod export;
 // Where the time goes.
 pub mod clock;
 // Why a run ends early.

@@ -4,16 +4,7 @@ use std::path::Path;
 
 use arrow::array::AsArray;
 
-use crate::support::{Finished, arg, dataset, labelmill, samples, temporary_folder, texts, without_time};
-
-/// Whether `doctor` finds a runtime here; says so once a test if not.
-fn has_runtime() -> bool {
-    let found = labelmill(&["doctor"]).stdout().contains("ONNX Runtime 1.");
-    if !found {
-        println!("skipped: no ONNX Runtime here (scripts/fetch-onnxruntime gets one)");
-    }
-    found
-}
+use crate::support::{Finished, arg, dataset, has_runtime, labelmill, samples, temporary_folder, texts, without_time};
 
 fn label(input: &Path, out: &Path, more: &[&str]) -> Finished {
     let mut args = vec![

@@ -16,5 +16,7 @@ mod http_server;
 mod models_store;
 /// The nightly job: what changed, what is gone, what another run may do.
 mod nightly;
+/// Exports, edits on their way back, search.
+mod exports;
 /// What the README promises.
 mod readme;

@@ -153,6 +153,15 @@ pub fn summary(out: &Path) -> serde_json::Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
+/// Whether `doctor` finds a runtime here; says so once a test if not.
+pub fn has_runtime() -> bool {
+    let found = labelmill(&["doctor"]).stdout().contains("ONNX Runtime 1.");
+    if !found {
+        println!("skipped: no ONNX Runtime here (scripts/fetch-onnxruntime gets one)");
+    }
+    found
+}
+
 /// A folder that is gone when the test is over.
 pub fn temporary_folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")

@@ -67,9 +67,8 @@ impl Labelers {
     }
 
     fn describe_first(&mut self, labeler: &dyn Labeler, name: String, kind: &str, columns: &str) {
-        let separator = if columns.is_empty() { "" } else { ":" };
         self.groups.push(ColumnGroup {
-            name: format!("{kind}:{}{separator}{columns}", labeler.name()),
+            name: group_name(kind, labeler.name(), columns),
             fingerprint: labeler.fingerprint().to_owned(),
             fields: labeler.fields(),
         });
@@ -164,7 +163,20 @@ impl Loading<'_> {
     }
 }
 
-fn options_for(plan: &RunPlan, columns: &str, model: &Model, device: Device, store: &ModelStore) -> LabelerOptions {
+/// A group is known by kind, model and columns, so that a second tagger is another group.
+pub(super) fn group_name(kind: &str, model: &str, columns: &str) -> String {
+    let separator = if columns.is_empty() { "" } else { ":" };
+    format!("{kind}:{model}{separator}{columns}")
+}
+
+/// How a model of the plan is run; `columns` is the prefix of its columns.
+pub(super) fn options_for(
+    plan: &RunPlan,
+    columns: &str,
+    model: &Model,
+    device: Device,
+    store: &ModelStore,
+) -> LabelerOptions {
     let is_clip = model.manifest.kind == ModelKind::Clip;
     let told = &plan.config.device;
     let engines = || Some(store.home()?.join(".engines"));
