@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 mod feed;
 mod labeling;
+mod read_ahead;
 mod reorder;
 
 pub use labeling::Device;

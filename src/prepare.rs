@@ -40,6 +40,14 @@ pub struct PrepareOptions {
     pub twins: Option<Arc<dyn Twins>>,
 }
 
+impl PrepareOptions {
+    /// Whether every byte of a file is wanted, for its pixels or its hash.
+    pub fn reads_whole_files(&self) -> bool {
+        let may_decode = matches!(self.stealth, StealthSearch::All | StealthSearch::WhenNothingFound);
+        !self.geometries.is_empty() || self.hash || may_decode
+    }
+}
+
 /// When pixels are searched for stealth metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StealthSearch {

@@ -34,6 +34,10 @@ pub trait OpenImage: Send + Sync {
 
     /// Size and modification time now, to notice a file that changed while it was read.
     fn stat(&self) -> std::io::Result<FileStat>;
+
+    /// Starts fetching the bytes where the source can do so without waiting for them; a failure
+    /// shows when the image is opened.
+    fn read_ahead(&self) {}
 }
 
 /// Size and modification time of an image.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::RunOptions;
+use super::read_ahead::ReadAhead;
 use crate::clock::StageClock;
 use crate::prepare::{PrepareOptions, prepare_image};
 use crate::record::{DecodedImage, GroupSet, ImageBatch, WorkItem};
@@ -43,7 +44,7 @@ pub fn prepare_batches(
     let (to_batcher, prepared) = unbounded::<Prepared>();
     std::thread::scope(|scope| {
         let batching = scope.spawn(|| send_batches(prepared, options.images_per_batch, give_permit, to_label));
-        for (order, item) in items.enumerate() {
+        for (order, item) in read_ahead(items, prepare).enumerate() {
             if stop.is_asked() || permits.recv().is_err() {
                 break;
             }
@@ -62,6 +63,18 @@ pub fn prepare_batches(
         drop(permits);
         batching.join().expect("the batching thread does not panic");
     });
+}
+
+/// Read-ahead where files are read whole; a run that reads no more than it must asks for no more.
+fn read_ahead<'a>(
+    items: impl Iterator<Item = WorkItem> + Send + 'a,
+    prepare: &PrepareOptions,
+) -> Box<dyn Iterator<Item = WorkItem> + Send + 'a> {
+    if prepare.reads_whole_files() {
+        Box::new(ReadAhead::new(items))
+    } else {
+        Box::new(items)
+    }
 }
 
 /// Restores the source's order, cuts batches (never mixing two sets of groups), and sends them.

@@ -1,6 +1,7 @@
 //! The run with stand-ins: images in memory, labelers that wait or fail, a sink that remembers.
 
 use std::io::Cursor;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, Int64Array};
@@ -24,7 +25,14 @@ const GEOMETRY: Geometry = Geometry {
 
 struct Bytes(Arc<Vec<u8>>);
 
+/// Images whose bytes were asked for before they were wanted.
+static ASKED_AHEAD: AtomicUsize = AtomicUsize::new(0);
+
 impl OpenImage for Bytes {
+    fn read_ahead(&self) {
+        ASKED_AHEAD.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn open(&self) -> std::io::Result<Box<dyn ReadSeek>> {
         Ok(Box::new(Cursor::new(self.0.to_vec())))
     }
@@ -259,4 +267,16 @@ fn a_deadline_ends_the_run_with_whole_batches_in_order() {
             .all(|(index, (sequence, _))| index as u64 == *sequence)
     );
     assert_eq!(*sink.ended.lock().expect("ending"), Some(Ending::Early));
+}
+
+#[test]
+fn bytes_are_asked_for_ahead_and_in_order() {
+    let before = ASKED_AHEAD.load(Ordering::Relaxed);
+    let mut ahead = read_ahead::ReadAhead::new(work(100));
+    let first = ahead.next().expect("an image");
+    assert_eq!(first.image.sequence, 0);
+    // Other tests ask as well, so this is a lower bound.
+    assert!(ASKED_AHEAD.load(Ordering::Relaxed) >= before + 17);
+    let rest: Vec<u64> = ahead.map(|item| item.image.sequence).collect();
+    assert_eq!(rest, (1..100).collect::<Vec<u64>>());
 }

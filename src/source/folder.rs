@@ -430,6 +430,14 @@ impl OpenImage for LocalFile {
     fn stat(&self) -> io::Result<FileStat> {
         std::fs::metadata(&self.0).map(|metadata| file_stat(&metadata))
     }
+
+    fn read_ahead(&self) {
+        use rustix::fs::{Advice, fadvise};
+        if let Ok(file) = std::fs::File::open(&self.0) {
+            // Advice only: what the kernel does not fetch now is fetched when it is read.
+            let _ = fadvise(&file, 0, None, Advice::WillNeed);
+        }
+    }
 }
 
 #[cfg(test)]
