@@ -21,6 +21,8 @@ pub mod stealth;
 mod generator;
 pub mod interpret;
 mod json;
+// typed fields -> text
+pub mod infotext_write;
 
 pub use budget::ReadOptions;
 pub use container::{read, sniff};

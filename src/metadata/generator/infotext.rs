@@ -2,8 +2,10 @@
 //! one line of settings. Splitting and writing back are exact inverses for what the generators
 //! write, so prompts come out verbatim. Who wrote it is `infotext_family`'s question.
 
-use super::infotext_settings::{self, Setting, is_known_key};
+use super::infotext_settings::{self, Setting, is_known_key, is_prose_key};
 use crate::metadata::json;
+
+pub use super::infotext_settings::{MAX_KEY_BYTES, is_key};
 
 /// The parts of an infotext, verbatim.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +33,15 @@ impl Infotext {
             .map(|setting| setting.value.as_str())
     }
 
+    /// The first value of `key` that is not blank.
+    pub fn value(&self, key: &str) -> Option<&str> {
+        self.settings
+            .iter()
+            .filter(|setting| setting.key.eq_ignore_ascii_case(key))
+            .map(|setting| setting.value.as_str())
+            .find(|value| !value.trim().is_empty())
+    }
+
     /// Whether some setting's key starts with `prefix`.
     pub fn has_setting_like(&self, prefix: &str) -> bool {
         self.settings.iter().any(|setting| setting.key.starts_with(prefix))
@@ -54,16 +65,19 @@ const MAX_CANDIDATES: usize = 64;
 /// negative prompt), so a caller that needs to know whether this *is* infotext asks
 /// [`looks_like_infotext`] or checks `settings`.
 pub fn split(text: &str) -> Infotext {
-    let text = text.trim_matches('\0').trim_start_matches('\u{feff}');
+    let text = text.trim_start_matches(['\0', '\u{feff}']).trim_end_matches('\0');
     let mut parts = Infotext::default();
     let (head, jammed) = match find_settings(text) {
         Some(found) => {
             let line = infotext_settings::scan(&text[found.start..]);
             parts.settings = line.settings;
-            text[found.start + line.length..].trim().clone_into(&mut parts.trailing);
+            let trailing = &text[found.start + line.length..];
+            trailing
+                .trim_matches(|c: char| c.is_whitespace() || c == '\0')
+                .clone_into(&mut parts.trailing);
             (&text[..found.start], found.jammed)
         }
-        None => (text.trim_end_matches(['\n', '\r', ' ']), false),
+        None => (without_padding(text), false),
     };
     let head = if jammed {
         head.trim_end()
@@ -148,11 +162,26 @@ fn starts_with_known_key(line: &str) -> bool {
 /// Whether scanned settings are a settings line.
 fn passes_test(settings: &[Setting]) -> bool {
     let known = settings.iter().filter(|setting| is_known_key(&setting.key)).count();
-    let steps_first = settings.first().is_none_or(|first| {
-        first.key != "Steps" || first.value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-    });
+    let steps_first = settings
+        .first()
+        .is_none_or(|first| first.key != "Steps" || is_plain_number(&first.value));
     let is_extras = settings.len() >= 2 && settings.iter().all(|setting| setting.key.starts_with("Postprocess "));
     steps_first && (is_extras || (settings.len() >= MIN_SETTINGS && known >= MIN_KNOWN_SETTINGS))
+}
+
+/// Digits and points alone.
+fn is_plain_number(value: &str) -> bool {
+    value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// Whether settings, written as a line, are found again as one.
+pub fn is_settings_line(settings: &[Setting]) -> bool {
+    settings.first().is_some_and(may_begin_line) && passes_test(settings)
+}
+
+/// Whether a line that begins with this setting is looked at as a settings line.
+pub fn may_begin_line(first: &Setting) -> bool {
+    starts_with_known_key(&format!("{}:", first.key)) && (first.key != "Steps" || is_plain_number(&first.value))
 }
 
 /// Splits what stands before the settings line.
@@ -216,6 +245,11 @@ fn line_start(text: &str, mark: &str) -> Option<usize> {
         .find(|&at| at == 0 || text.as_bytes()[at - 1] == b'\n')
 }
 
+/// `text` without what the end of a file, rather than its author, puts behind a prompt.
+pub fn without_padding(text: &str) -> &str {
+    text.trim_end_matches(['\n', '\r', ' ', '\0'])
+}
+
 /// `text` without the one line break at its end.
 fn without_line_break(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
@@ -224,10 +258,6 @@ fn without_line_break(text: &str) -> &str {
 
 /// Writes the parts back as the family writes them: the settings' values quoted where they hold a
 /// comma, a colon, a quote or a line break and are not JSON themselves.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for the export of recipes, which comes later")
-)]
 pub fn write(parts: &Infotext) -> String {
     let mut out = parts.prompt.clone();
     for (mark, text) in [
@@ -236,46 +266,60 @@ pub fn write(parts: &Infotext) -> String {
         (NEGATIVE_TEMPLATE_MARK, &parts.negative_template),
     ] {
         if let Some(text) = text {
-            if !out.is_empty() {
-                out.push('\n');
-            }
+            break_line(&mut out);
             out.push_str(mark);
             out.push(' ');
             out.push_str(text);
         }
     }
     if !parts.settings.is_empty() {
-        if !out.is_empty() {
-            out.push('\n');
-        }
-        out.push_str(&write_settings(&parts.settings));
+        break_line(&mut out);
+        write_settings(&parts.settings, &mut out);
+    }
+    if !parts.trailing.is_empty() {
+        break_line(&mut out);
+        out.push_str(&parts.trailing);
     }
     out
 }
 
-/// One settings line.
-pub fn write_settings(settings: &[Setting]) -> String {
-    let mut out = String::new();
+/// Begins a new line, so that reading takes away no more than was added.
+fn break_line(out: &mut String) {
+    if out.ends_with('\r') {
+        out.push('\r');
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+}
+
+/// Appends one settings line.
+fn write_settings(settings: &[Setting], out: &mut String) {
     for (index, Setting { key, value }) in settings.iter().enumerate() {
         if index > 0 {
             out.push_str(", ");
         }
         out.push_str(key);
         out.push_str(": ");
-        if needs_quotes(value) {
-            json::write_string(value, &mut out);
+        if needs_quotes(key, value) {
+            json::write_string(value, out);
         } else {
             out.push_str(value);
         }
     }
-    out
 }
 
 /// Whether a value must be quoted to come back as it was.
-fn needs_quotes(value: &str) -> bool {
-    let is_json = value.starts_with(['{', '[']) && json::parse(value).is_some_and(|document| document.is_whole());
+fn needs_quotes(key: &str, value: &str) -> bool {
+    let breaks_line = value.contains(['\n', '\r']);
+    let is_json = value.starts_with(['{', '['])
+        && !breaks_line
+        && value.trim() == value
+        && json::parse(value).is_some_and(|document| document.is_whole());
+    let is_bare_prose = is_prose_key(key) && !value.is_empty();
     !is_json
-        && (value.contains([',', ':', '"', '\n', '\r', '{', '[', '\\'])
+        && (is_bare_prose
+            || value.contains([',', ':', '"', '{', '[', '\\'])
             || value.trim() != value
             || value.chars().any(char::is_control))
 }

@@ -40,6 +40,14 @@ const COLUMNS: &[(&str, Column)] = &[
     ("version", Column::Version),
 ];
 
+/// Under this key stands, among the extras, what follows the settings line.
+pub const TRAILING_KEY: &str = "text after the settings";
+/// Where most of the family (Dynamic Prompts, for one) keeps prompt and negative prompt as they were
+/// before wildcards were filled in.
+pub const ORIGINALS: (&str, &str) = ("Template", "Negative Template");
+/// Where Fooocus keeps what was typed; the text after styles is its prompt.
+pub const FOOOCUS_ORIGINALS: (&str, &str) = ("Raw prompt", "Raw negative prompt");
+
 /// Interprets `text` as infotext; `None` where nothing shows that it is one.
 pub fn interpret(text: &str, origin: Origin) -> Option<Recovered> {
     let parts = infotext::split(text);
@@ -69,14 +77,16 @@ pub fn from_parts(parts: &Infotext, origin: Origin) -> Recovered {
         }
     }
     if !parts.trailing.is_empty() {
-        extra(&mut recovered, "text after the settings", parts.trailing.as_str());
+        extra(&mut recovered, TRAILING_KEY, parts.trailing.as_str());
     }
     recovered.loras = find_loras(parts);
     if family.generator == "civitai" {
         civitai::add_resources(&mut recovered, parts);
     }
-    if family.generator == "fooocus" {
-        fooocus_prompts(&mut recovered, parts);
+    match family.generator {
+        "sd-next" => {}
+        "fooocus" => take_originals(&mut recovered, FOOOCUS_ORIGINALS),
+        _ => take_originals(&mut recovered, ORIGINALS),
     }
     conclude(recovered, Confidence::Explicit)
 }
@@ -91,7 +101,7 @@ struct Family {
 /// Decides by `App` and `Version` first, then by keys that only one program writes.
 fn family(parts: &Infotext, origin: Origin) -> Family {
     let generator = |generator| Family { generator, also: None };
-    if let Some(app) = parts.setting("App") {
+    if let Some(app) = parts.value("App") {
         return generator(if app == "SD.Next" {
             "sd-next"
         } else {
@@ -104,7 +114,7 @@ fn family(parts: &Infotext, origin: Origin) -> Family {
     {
         return generator("civitai");
     }
-    if let Some(version) = parts.setting("Version")
+    if let Some(version) = parts.value("Version")
         && let Some(family) = family_by_version(version)
     {
         return family;
@@ -184,16 +194,21 @@ fn find_loras(parts: &Infotext) -> Vec<crate::record::Lora> {
     if let Some(object) = parts.setting("Hashes") {
         loras::add_hash_object(&mut found, object);
     }
+    if let Some(list) = parts.setting("Lora weights") {
+        loras::add_weight_list(&mut found, list);
+    }
     found
 }
 
-/// Fooocus writes what was typed as `Raw prompt`, and the text after styles as the prompt.
-fn fooocus_prompts(recovered: &mut Recovered, parts: &Infotext) {
-    recovered.original_prompt = parts.setting("Raw prompt").map(str::to_owned);
-    recovered.original_negative_prompt = parts.setting("Raw negative prompt").map(str::to_owned);
-    recovered
-        .parameters_extra
-        .retain(|(key, _)| key != "Raw prompt" && key != "Raw negative prompt");
+/// Takes the prompts as they were typed from among the extras.
+fn take_originals(recovered: &mut Recovered, keys: (&str, &str)) {
+    let extras = &mut recovered.parameters_extra;
+    let mut take = |key: &str| {
+        let at = extras.iter().position(|(name, _)| name.eq_ignore_ascii_case(key))?;
+        Some(extras.remove(at).1)
+    };
+    recovered.original_prompt = take(keys.0);
+    recovered.original_negative_prompt = take(keys.1);
 }
 
 /// The text of A1111's `postprocessing` and `extras` slots: settings of an upscaler, no prompt.

@@ -67,7 +67,7 @@ const PROSE_KEYS: &[&str] = &[
 ];
 
 /// Longest key in bytes.
-const MAX_KEY_BYTES: usize = 64;
+pub const MAX_KEY_BYTES: usize = 64;
 
 /// Whether `key` is one that generators write.
 pub fn is_known_key(key: &str) -> bool {
@@ -78,9 +78,14 @@ pub fn is_known_key(key: &str) -> bool {
 }
 
 /// Whether the values of `key` are prose.
-fn is_prose_key(key: &str) -> bool {
+pub fn is_prose_key(key: &str) -> bool {
     let lower = key.to_ascii_lowercase();
     PROSE_KEYS.iter().any(|prose| lower.starts_with(prose))
+}
+
+/// Whether `key` is read back where it stands in a settings line.
+pub fn is_key(key: &str) -> bool {
+    key_at(&format!("{key}: ")) == Some(key)
 }
 
 /// The key that `text` starts with, if it is `Key:` followed by a space, a value's opening

@@ -38,6 +38,22 @@ pub fn add_hash_list(loras: &mut Vec<Lora>, list: &str) {
     }
 }
 
+/// Adds weights: Fooocus' `Lora weights` is `name: weight, name: weight`.
+pub fn add_weight_list(loras: &mut Vec<Lora>, list: &str) {
+    for (name, weight) in list.split(',').filter_map(|entry| entry.rsplit_once(':')) {
+        let (name, weight) = (name.trim(), decimal(weight));
+        match loras.iter_mut().find(|lora| lora.name == name) {
+            Some(lora) => lora.weight = lora.weight.or(weight),
+            None if name.is_empty() => {}
+            None => loras.push(Lora {
+                name: name.to_owned(),
+                weight,
+                hash: None,
+            }),
+        }
+    }
+}
+
 /// Adds hashes: `Hashes` is a JSON object with keys `lora:name` among others.
 pub fn add_hash_object(loras: &mut Vec<Lora>, object: &str) {
     let Some(document) = json::parse(object) else { return };
@@ -81,13 +97,19 @@ mod tests {
         let mut loras = in_prompt("<lora:foo:0.8>");
         add_hash_list(&mut loras, "foo: 0123, other: 45");
         add_hash_object(&mut loras, r#"{"model": "x", "lora:third": "67", "lora:foo": "no"}"#);
+        add_weight_list(&mut loras, "foo: 2, other: 0.25, fourth: , : 1");
         let seen: Vec<_> = loras
             .iter()
-            .map(|lora| (lora.name.as_str(), lora.hash.as_deref()))
+            .map(|lora| (lora.name.as_str(), lora.weight, lora.hash.as_deref()))
             .collect();
         assert_eq!(
             seen,
-            [("foo", Some("0123")), ("other", Some("45")), ("third", Some("67"))]
+            [
+                ("foo", Some(0.8), Some("0123")),
+                ("other", Some(0.25), Some("45")),
+                ("third", None, Some("67")),
+                ("fourth", None, None)
+            ]
         );
     }
 }
