@@ -5,8 +5,11 @@
 
 mod format;
 mod hits;
+mod notes;
 #[cfg(test)]
 mod tests;
+
+pub use self::notes::is_own_note;
 
 use self::hits::Hit;
 use super::generator::comfyui;

@@ -1,10 +1,10 @@
 //! Container targets: files of every format, and the blocks inside them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Cursor;
 
 use super::mutate::run;
+use super::pairs;
 use crate::metadata::budget::Collector;
 use crate::metadata::container::testing::*;
 use crate::metadata::{self, ReadOptions};
@@ -67,15 +67,7 @@ fn ways(raw: &RawMetadata) -> Vec<u64> {
         facts.gps.is_some(),
         facts.rating
     ));
-    let hashed = |pair: (&String, &String)| {
-        let mut hasher = DefaultHasher::new();
-        pair.hash(&mut hasher);
-        hasher.finish()
-    };
-    parts
-        .iter()
-        .flat_map(|one| parts.iter().map(move |other| hashed((one, other))))
-        .collect()
+    pairs(&parts)
 }
 
 /// A whole file.

@@ -97,7 +97,22 @@ impl Watch {
         Self { name, current }
     }
 
+    /// Tries an input; one that takes too long gets two further chances, since a busy machine stops
+    /// a process for seconds.
     fn tried(&self, input: &[u8], target: super::Target) -> Vec<u64> {
+        let mut fastest = Duration::MAX;
+        for _ in 0..3 {
+            let (ways, took) = self.tried_once(input, target);
+            fastest = fastest.min(took);
+            if fastest <= SLOW_AFTER {
+                return ways;
+            }
+        }
+        let name = self.name;
+        panic!("{name}: {fastest:?} for {}", keep(name, input).display())
+    }
+
+    fn tried_once(&self, input: &[u8], target: super::Target) -> (Vec<u64>, Duration) {
         let began = Instant::now();
         *self.current.lock().unwrap() = Some((began, input.to_vec()));
         let outcome = catch_unwind(AssertUnwindSafe(|| target(input)));
@@ -106,13 +121,7 @@ impl Watch {
         let Ok(ways) = outcome else {
             panic!("{name}: panicked on {}", keep(name, input).display())
         };
-        let took = began.elapsed();
-        assert!(
-            took <= SLOW_AFTER,
-            "{name}: {took:?} for {}",
-            keep(name, input).display()
-        );
-        ways
+        (ways, began.elapsed())
     }
 }
 

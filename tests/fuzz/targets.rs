@@ -4,13 +4,17 @@
 //! tried again in every test run.
 
 mod containers;
+mod interpretation;
 mod mutate;
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A target: takes bytes, and says by numbers which ways it went with them.
 type Target = fn(&[u8]) -> Vec<u64>;
 
 /// Every target by the name that its kept crashes begin with.
-const TARGETS: [(&str, Target); 9] = [
+const TARGETS: [(&str, Target); 12] = [
     ("png", containers::file),
     ("jpeg", containers::file),
     ("webp", containers::file),
@@ -20,7 +24,23 @@ const TARGETS: [(&str, Target); 9] = [
     ("xmp", containers::xmp),
     ("c2pa", containers::c2pa),
     ("stealth", containers::stealth),
+    ("interpret", interpretation::entries),
+    ("graph", interpretation::graph),
+    ("infotext", interpretation::infotext),
 ];
+
+/// A number for each two of `parts`: what goes together tells more than what there is.
+fn pairs(parts: &BTreeSet<String>) -> Vec<u64> {
+    let hashed = |pair: (&String, &String)| {
+        let mut hasher = DefaultHasher::new();
+        pair.hash(&mut hasher);
+        hasher.finish()
+    };
+    parts
+        .iter()
+        .flat_map(|one| parts.iter().map(move |other| hashed((one, other))))
+        .collect()
+}
 
 #[test]
 fn kept_crashes_are_harmless() {

@@ -48,7 +48,13 @@ impl Conditioning {
     }
 
     fn push(&mut self, text: strings::Text) {
+        /// Most text of one side in bytes: encoders can ask for one long text again and again.
+        const MAX_BYTES: usize = 2 << 20;
         self.opaque |= text.certainty == Certainty::Opaque;
+        if text.text.len() + self.texts.iter().map(String::len).sum::<usize>() > MAX_BYTES {
+            self.opaque = true;
+            return;
+        }
         if !text.text.trim().is_empty() && !self.texts.contains(&text.text) {
             self.texts.push(text.text);
         }
