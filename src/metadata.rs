@@ -28,6 +28,10 @@ pub use budget::ReadOptions;
 pub use container::{read, sniff};
 pub use sidecar::{SidecarKind, read_sidecar};
 
+/// Every generator in every container that it writes to.
+#[cfg(test)]
+mod grid;
+
 /// Fuzz targets: they need what is private here, and scripts/fuzz runs them.
 #[cfg(test)]
 #[path = "../tests/fuzz/targets.rs"]
