@@ -37,6 +37,8 @@ pub enum Command {
     Verify(DatasetArgs),
     /// Merges small parts of a dataset
     Compact(DatasetArgs),
+    /// Makes the metadata columns of a dataset anew from its raw entries, without reading an image
+    Reparse(ReparseArgs),
     /// Writes captions, tables, archives … from a dataset
     Export(Box<ExportArgs>),
     /// Takes over what people edited in exported files
@@ -254,6 +256,16 @@ pub enum ModelsCommand {
         #[arg(long)]
         replace: bool,
     },
+}
+
+/// `reparse`.
+#[derive(Debug, Args)]
+pub struct ReparseArgs {
+    /// Dataset folder
+    pub out: PathBuf,
+    /// Only count what would change; takes no lock and writes nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Commands on one dataset.

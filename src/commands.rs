@@ -1,4 +1,5 @@
-//! `run`, `plan`, `models`, `verify`, `compact`, `export`, `import`, `search`: the glue between the command line and the rest.
+//! `run`, `plan`, `models`, `verify`, `compact`, `reparse`, `export`, `import`, `search`: the glue between the command
+//! line and the rest.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -10,10 +11,12 @@ use crate::write::{self, OpenError, RealFs, WriteOptions};
 
 mod download;
 mod export;
+mod fingerprint;
 mod import;
 mod interrogate;
 mod missing;
 mod models;
+mod reparse;
 mod run;
 mod search;
 mod store;
@@ -22,6 +25,7 @@ mod tag_rules;
 
 pub use export::export;
 pub use import::import;
+pub use reparse::reparse;
 pub use run::{plan, run};
 pub use search::search;
 pub use store::models;

@@ -43,6 +43,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitStatus> {
         Command::Models(args) => commands::models(args, &cli.messages, &mut out),
         Command::Verify(args) => commands::verify(args, &mut out),
         Command::Compact(args) => commands::compact(args, &mut out),
+        Command::Reparse(args) => commands::reparse(args, &mut out),
         Command::Export(args) => commands::export(args, &mut out),
         Command::Import(args) => commands::import(args, &mut out),
         Command::Search(args) => commands::search(args, &mut out),

@@ -24,6 +24,10 @@ mod json;
 // typed fields -> text
 pub mod infotext_write;
 
+/// Raised by hand when reading gives other entries or facts for the same bytes: rows of another
+/// version are stale. [`interpret::VERSION`] is raised when the same entries give other fields.
+pub const READING_VERSION: u32 = 1;
+
 pub use budget::ReadOptions;
 pub use container::{read, sniff};
 pub use sidecar::{SidecarKind, read_sidecar};

@@ -17,7 +17,7 @@
 //!    and sink together hold the lock, until both are dropped.
 //!
 //! [`verify()`] reads a dataset without a lock and says what is wrong with it; [`compact()`]
-//! merges small parts.
+//! merges small parts; [`reinterpret()`] makes the metadata columns anew from the raw entries.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,6 +42,7 @@ mod next;
 mod parts;
 mod prompt;
 mod reconcile;
+mod reinterpret;
 mod rewrite;
 mod rows;
 mod schema;
@@ -60,6 +61,7 @@ pub use prompt::{PromptPolicy, PromptRoute, PromptSource};
 pub use reconcile::{
     ChangeCounts, Changes, GuardError, Permission, ReconcileOptions, Reconciler, RetryFailed, StaleGroup, StaleReason,
 };
+pub use reinterpret::{Interpreter, Making, Mode as ReinterpretMode, ReinterpretReport, reinterpret};
 pub use schema::{Column, DatasetSchema, EDITED_PROMPT, EDITED_TAGS, Layout, Renewal, SCHEMA_VERSION};
 pub use sink::{Ending, PartsSink, Sink, WriteReport};
 pub use verify::{VerifyReport, verify};

@@ -18,5 +18,7 @@ mod models_store;
 mod nightly;
 /// Exports, edits on their way back, search.
 mod exports;
+/// Metadata columns made anew from their raw entries.
+mod reparse;
 /// What the README promises.
 mod readme;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
+use super::fingerprint;
 use super::interrogate::{Readiness, is_end};
 use super::missing::{self, Consent};
 use super::models::{Labelers, load_labelers};
@@ -27,10 +28,6 @@ use crate::write::{
     self, BOOKKEEPING_DIR, Changes, ColumnGroup, Dataset, DatasetSpec, Ending, Permission, PromptPolicy, PromptRoute,
     PromptSource, RealFs, RowAt, WriteOptions,
 };
-
-/// Raised by hand when the metadata stage gives other values for the same bytes; rows made by
-/// another version are stale.
-const METADATA_VERSION: u32 = 1;
 
 /// `labelmill run`
 pub fn run(args: &RunArgs, messages: &MessageArgs) -> anyhow::Result<ExitStatus> {
@@ -292,10 +289,7 @@ impl Twins for Known {
 fn dataset_spec(plan: &RunPlan, labelers: &Labelers) -> DatasetSpec {
     let metadata = &plan.config.metadata;
     let prompt = prompt_policy(&plan.config.prompt, labelers);
-    let mut fingerprint = format!(
-        "v{METADATA_VERSION} sidecars={} stealth={:?} raw={}",
-        metadata.sidecars, metadata.stealth, metadata.keep_raw
-    );
+    let mut fingerprint = fingerprint::of_metadata(metadata);
     if !prompt.is_plain() {
         // Another policy reads the metadata again and runs no model.
         fingerprint.push_str(&format!(" prompt={prompt:?}"));

@@ -16,6 +16,10 @@ use super::generator::comfyui;
 use super::generator::provenance::{self, Marks};
 use crate::record::{MetadataStatus, RawEntry, RawMetadata, Recovered};
 
+/// Raised by hand when the same entries give other fields; `labelmill reparse` brings the rows of an
+/// earlier version up to date without their images.
+pub const VERSION: u32 = 2;
+
 /// Makes typed fields of what the containers held. Pure: the same entries give the same fields.
 pub fn interpret(raw: &RawMetadata) -> Recovered {
     let (beside, inside): (Vec<&RawEntry>, Vec<&RawEntry>) =

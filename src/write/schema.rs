@@ -146,6 +146,25 @@ impl DatasetSchema {
     }
 }
 
+/// The base columns that interpretation makes of an image's raw entries.
+fn interpreted() -> impl Iterator<Item = &'static BaseColumn> {
+    BASE_COLUMNS
+        .iter()
+        .skip_while(|column| column.name != "metadata_status")
+        .take_while(|column| column.name != "metadata_raw")
+        .filter(|column| column.renewal == Renewal::WithGroup(0))
+}
+
+/// Names of the columns of [`recovered_columns`].
+pub(super) fn recovered_column_names() -> impl Iterator<Item = &'static str> {
+    interpreted().map(|column| column.name)
+}
+
+/// The columns that interpretation makes, from records of which only `recovered` counts.
+pub(super) fn recovered_columns(records: &[ImageRecord]) -> impl Iterator<Item = (&'static str, ArrayRef)> {
+    interpreted().map(|column| (column.name, (column.build)(records)))
+}
+
 fn label_array(column: &Column, labels: &[LabelColumn], rows: usize) -> Result<ArrayRef, WriteError> {
     let Some((_, array)) = labels.iter().find(|(field, _)| field.name() == column.field.name()) else {
         return Ok(new_null_array(column.field.data_type(), rows));

@@ -429,7 +429,7 @@ impl Sink for PartsSink {
 }
 
 /// Now, in microseconds since 1970 (UTC).
-fn now_microseconds() -> i64 {
+pub(super) fn now_microseconds() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
