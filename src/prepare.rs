@@ -85,11 +85,10 @@ pub fn prepare_image(item: &WorkItem, options: &PrepareOptions, clock: &StageClo
 fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> DecodedImage {
     let mut record = empty_record(item);
     let needs_pixels = !options.geometries.is_empty() && item.groups != GroupSet::METADATA;
-    let may_decode = matches!(options.stealth, StealthSearch::All | StealthSearch::WhenNothingFound);
     // What pixels tell beside their labels (a hash, a stealth prompt, a signature) is in every row of
     // a plan with models, also where the metadata alone is made anew.
     let plan_decodes = !options.geometries.is_empty();
-    let needs_bytes = plan_decodes || options.hash || may_decode;
+    let needs_bytes = plan_decodes || options.hash;
 
     let reading = Instant::now();
     let bytes = read_image(item, needs_bytes, options, &mut record);
@@ -122,9 +121,15 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
     clock.copied.fetch_add(u64::from(twin.is_some()), Ordering::Relaxed);
     let needs_pixels = needs_pixels && twin.is_none();
     let mut squares = Vec::new();
-    let wants_stealth = searches_stealth(options, &raw, record.recovered.status, plan_decodes);
+    let wants_stealth = searches_stealth(options, &raw, record.recovered.status, plan_decodes)
+        && (needs_pixels || may_hide_text(item, options));
     let wants_signature = plan_decodes && record.recovered.generator.as_deref() == Some("novelai");
-    if let Some(bytes) = bytes.filter(|_| needs_pixels || wants_stealth || wants_signature) {
+    let wants_picture = needs_pixels || wants_stealth || wants_signature;
+    let bytes = match bytes {
+        None if wants_stealth => read_whole(item, options),
+        bytes => bytes.filter(|_| wants_picture),
+    };
+    if let Some(bytes) = bytes {
         let decoding = Instant::now();
         let orientation = if options.exif_orientation {
             raw.facts.orientation.unwrap_or(1)
@@ -260,6 +265,26 @@ fn searches_stealth(options: &PrepareOptions, raw: &RawMetadata, status: Metadat
             StealthSearch::WhenNothingFound => status != MetadataStatus::Prompt,
             StealthSearch::All => true,
         }
+}
+
+/// Looks at the first rows, which decide for most pictures that nothing is hidden in them. Where
+/// they cannot be had alone, something may be.
+fn may_hide_text(item: &WorkItem, options: &PrepareOptions) -> bool {
+    let Ok(mut reader) = item.image.open.open() else {
+        return false;
+    };
+    let rows = metadata::stealth::DECIDING_PIXELS;
+    let top = decode::top_rows(&mut *reader, rows, options.max_file_bytes, &options.decode);
+    top.is_none_or(|picture| metadata::stealth::is_present(&picture))
+}
+
+/// The whole file, where it is as it was found and within the limit.
+fn read_whole(item: &WorkItem, options: &PrepareOptions) -> Option<Vec<u8>> {
+    let size = item.image.id.stat.size;
+    let mut bytes = Vec::new();
+    let reader = item.image.open.open().ok().filter(|_| size <= options.max_file_bytes)?;
+    reader.take(size + 1).read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 == size).then_some(bytes)
 }
 
 /// Looks into the pixels as they are stored, so orientation is undone by decoding once more.

@@ -4,7 +4,7 @@
 //! Pillow reads 16-bit colour the same way. It differs for 16-bit grey, which it clips at 255 on
 //! conversion to RGB (a white rectangle for most pictures); the high byte is what one would see.
 
-use std::io::{Cursor, ErrorKind as IoErrorKind};
+use std::io::{BufRead, Cursor, ErrorKind as IoErrorKind, Seek};
 
 use png::{ColorType, DecodingError, Transformations};
 
@@ -15,17 +15,42 @@ use crate::record::{ErrorKind, Failure, Picture};
 /// What the decoder may hold beside the result: rows and chunks that precede the pixels.
 const MAX_DECODER_BYTES: usize = 64 << 20;
 
-/// Decodes the default image.
-pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Picture, Failure> {
-    let mut decoder = png::Decoder::new_with_limits(
-        Cursor::new(bytes),
-        png::Limits {
-            bytes: MAX_DECODER_BYTES,
-        },
-    );
+/// A decoder that gives 8 bits a channel, whatever the file holds.
+fn decoder_of<R: BufRead + Seek>(reader: R) -> png::Decoder<R> {
+    let limits = png::Limits {
+        bytes: MAX_DECODER_BYTES,
+    };
+    let mut decoder = png::Decoder::new_with_limits(reader, limits);
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
+    decoder
+}
+
+/// The first rows of the default image, as [`decode`] gives them, read no further than they reach.
+/// None where they cannot be had alone: interlaced files, broken ones.
+pub(super) fn top_rows(reader: impl BufRead + Seek, rows: u32, options: &DecodeOptions) -> Option<Picture> {
+    let mut decoder = decoder_of(reader);
+    let (width, height) = decoder.read_header_info().ok()?.size();
+    options
+        .admit(ImageFormat::Png, u64::from(width), u64::from(height), 4)
+        .ok()?;
+    let mut reader = decoder.read_info().ok()?;
+    if reader.info().interlaced {
+        return None;
+    }
+    let color = reader.output_color_type().0;
+    let rows = rows.min(height);
+    let mut data = Vec::new();
+    for _ in 0..rows {
+        data.extend_from_slice(reader.next_row().ok()??.data());
+    }
+    picture_of(color, data, width, rows).ok()
+}
+
+/// Decodes the default image.
+pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Picture, Failure> {
+    let mut decoder = decoder_of(Cursor::new(bytes));
     let header = decoder.read_header_info().map_err(|error| failure(bytes, error))?;
     let (width, height) = header.size();
     options.admit(ImageFormat::Png, u64::from(width), u64::from(height), 4)?;
@@ -42,6 +67,11 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Picture, F
         );
         return Err(Failure::new(ErrorKind::Corrupt, message));
     }
+    picture_of(color, data, width, height)
+}
+
+/// Decoded rows as a picture of three or four channels.
+fn picture_of(color: ColorType, data: Vec<u8>, width: u32, height: u32) -> Result<Picture, Failure> {
     match color {
         ColorType::Grayscale => spread(&data, width, height, |grey: &[u8; 1]| [grey[0]; 3]),
         ColorType::GrayscaleAlpha => spread(&data, width, height, |pair: &[u8; 2]| {
@@ -50,7 +80,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Picture, F
         ColorType::Rgb | ColorType::Rgba => Ok(Picture {
             width,
             height,
-            channels,
+            channels: color.samples() as u8,
             data,
         }),
         ColorType::Indexed => Err(Failure::new(

@@ -346,3 +346,40 @@ fn a_recycled_buffer_changes_nothing() {
         }
     }
 }
+
+#[test]
+fn top_rows_are_those_of_the_whole_picture() {
+    let mut seen = [0, 0];
+    for golden in goldens() {
+        let whole = decode(&golden.bytes, 1, &DecodeOptions::default());
+        for rows in [1, 3, 100_000] {
+            let mut reader = std::io::Cursor::new(golden.bytes.clone());
+            let Some(top) = top_rows(&mut reader, rows, u64::MAX, &DecodeOptions::default()) else {
+                continue;
+            };
+            seen[usize::from(golden.name.ends_with("webp"))] += 1;
+            let whole = whole
+                .as_ref()
+                .unwrap_or_else(|error| panic!("{}: {error}", golden.name));
+            assert_eq!(
+                (top.width, top.channels),
+                (whole.width, whole.channels),
+                "{}",
+                golden.name
+            );
+            assert_eq!(top.height, rows.min(whole.height), "{}", golden.name);
+            if golden.name.starts_with("lossy") {
+                let alpha =
+                    |picture: &Picture| -> Vec<u8> { picture.data.iter().skip(3).step_by(4).copied().collect() };
+                assert!(
+                    top.channels == 3 || alpha(whole).starts_with(&alpha(&top)),
+                    "{}",
+                    golden.name
+                );
+            } else {
+                assert!(whole.data.starts_with(&top.data), "{}", golden.name);
+            }
+        }
+    }
+    assert!(seen[0] >= 30 && seen[1] >= 9, "{seen:?}");
+}

@@ -41,13 +41,45 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Picture, F
         ..
     } = features;
     let mut data = pixel_buffer(width, height, channels)?;
-    decode_into(bytes, &mut data, width, height, channels)?;
+    decode_into(bytes, &mut data, width, height, channels, Rows::All)?;
     Ok(Picture {
         width,
         height,
         channels,
         data,
     })
+}
+
+/// The first rows of a still picture; none where they cannot be had alone. In lossy pictures the
+/// colours of the last one are smoothed as if the picture ended there; transparency is exact.
+pub(super) fn top_rows(bytes: &[u8], rows: u32, options: &DecodeOptions) -> Option<Picture> {
+    let features = features(bytes).ok().filter(|features| !features.animated)?;
+    let (width, height) = (features.width, features.height.min(rows));
+    options
+        .admit(
+            ImageFormat::WebP,
+            u64::from(width),
+            u64::from(features.height),
+            BYTES_PER_PIXEL,
+        )
+        .ok()?;
+    let mut data = pixel_buffer(width, height, features.channels).ok()?;
+    decode_into(bytes, &mut data, width, height, features.channels, Rows::Top).ok()?;
+    Some(Picture {
+        width,
+        height,
+        channels: features.channels,
+        data,
+    })
+}
+
+/// Which rows of a picture are decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// All of them.
+    All,
+    /// As many from the top as the buffer is high.
+    Top,
 }
 
 /// Decodes the first frame and puts it in its place on a transparent (or black) canvas.
@@ -67,11 +99,11 @@ fn decode_first_frame(bytes: &[u8], canvas: &Features) -> Result<Picture, Failur
     let channels = canvas.channels;
     let mut data = pixel_buffer(canvas.width, canvas.height, channels)?;
     if (frame.width, frame.height) == (canvas.width, canvas.height) {
-        decode_into(frame.data, &mut data, frame.width, frame.height, channels)?;
+        decode_into(frame.data, &mut data, frame.width, frame.height, channels, Rows::All)?;
     } else {
         let stride = frame.width as usize * channels as usize;
         let mut patch = vec![0; stride * frame.height as usize];
-        decode_into(frame.data, &mut patch, frame.width, frame.height, channels)?;
+        decode_into(frame.data, &mut patch, frame.width, frame.height, channels, Rows::All)?;
         data.fill(0);
         let canvas_stride = canvas.width as usize * channels as usize;
         let rows = data.chunks_exact_mut(canvas_stride).skip(frame.top as usize);
@@ -169,9 +201,16 @@ fn features(bytes: &[u8]) -> Result<Features, Failure> {
 }
 
 /// Decodes a still picture or a frame's chunks into `pixels`, which must hold exactly
-/// `width * height * channels` bytes and match the header.
+/// `width * height * channels` bytes and match the header, in its first rows or in all.
 #[expect(unsafe_code, reason = "libwebp is a C library; this is one of the two calls into it")]
-fn decode_into(bytes: &[u8], pixels: &mut [u8], width: u32, height: u32, channels: u8) -> Result<(), Failure> {
+fn decode_into(
+    bytes: &[u8],
+    pixels: &mut [u8],
+    width: u32,
+    height: u32,
+    channels: u8,
+    rows: Rows,
+) -> Result<(), Failure> {
     assert_eq!(
         pixels.len() as u64,
         u64::from(width) * u64::from(height) * u64::from(channels),
@@ -183,6 +222,11 @@ fn decode_into(bytes: &[u8], pixels: &mut [u8], width: u32, height: u32, channel
             "libwebp has another version than its bindings",
         )
     })?;
+    if rows == Rows::Top {
+        config.options.use_cropping = 1;
+        config.options.crop_width = width as core::ffi::c_int;
+        config.options.crop_height = height as core::ffi::c_int;
+    }
     config.output.colorspace = if channels == 4 {
         sys::WEBP_CSP_MODE::MODE_RGBA
     } else {
