@@ -26,7 +26,7 @@ pub mod infotext_write;
 
 /// Raised by hand when reading gives other entries or facts for the same bytes: rows of another
 /// version are stale. [`interpret::VERSION`] is raised when the same entries give other fields.
-pub const READING_VERSION: u32 = 1;
+pub const READING_VERSION: u32 = 2;
 
 pub use budget::ReadOptions;
 pub use container::{read, sniff};

@@ -66,20 +66,27 @@ pub(super) fn read_item(item: &[u8], collector: &mut Collector) {
 /// Reads a TIFF structure from its first byte. Gives the size of the first picture in pixels,
 /// where it says one.
 pub(super) fn read_tiff(bytes: &mut dyn Bytes, collector: &mut Collector) -> Option<(u32, u32)> {
-    let header = bytes.at(0, 8);
-    let order = match header.get(..4) {
-        Some(b"II*\0") => Order::Little,
-        Some(b"MM\0*") => Order::Big,
+    let header = bytes.at(0, 16);
+    let (order, widths) = match header.get(..4) {
+        Some(b"II*\0") => (Order::Little, &CLASSIC),
+        Some(b"MM\0*") => (Order::Big, &CLASSIC),
+        // 8 bytes an offset, and two that are zero.
+        Some(b"II+\0") if header.get(4..8) == Some(b"\x08\0\0\0") => (Order::Little, &BIG_TIFF),
+        Some(b"MM\0+") if header.get(4..8) == Some(b"\0\x08\0\0") => (Order::Big, &BIG_TIFF),
         _ => {
-            collector.note("exif: not a TIFF header, or a BigTIFF");
+            collector.note("exif: not a TIFF header");
             return None;
         }
     };
-    let first = order.u32(&header, 4)?;
+    let Some(first) = order.number(&header, widths.header - widths.offset, widths.offset) else {
+        collector.note("exif: the TIFF header is truncated");
+        return None;
+    };
     drop(header);
     let mut tiff = Tiff {
         bytes,
         order,
+        widths,
         visited: Vec::new(),
     };
     let fields = tiff.fields(first, "IFD0", collector);
@@ -87,7 +94,7 @@ pub(super) fn read_tiff(bytes: &mut dyn Bytes, collector: &mut Collector) -> Opt
     tiff.read_fields(&fields, Directory::Main, &mut photo, collector);
     for (tag, directory) in [(EXIF_IFD, Directory::Exif), (GPS_IFD, Directory::Gps)] {
         for pointer in fields.iter().filter(|field| field.tag == tag) {
-            let Some(offset) = tiff.unsigned(pointer) else { continue };
+            let Some(offset) = tiff.offset(pointer) else { continue };
             let inner = tiff.fields(offset, directory.name(), collector);
             tiff.read_fields(&inner, directory, &mut photo, collector);
         }
@@ -95,6 +102,31 @@ pub(super) fn read_tiff(bytes: &mut dyn Bytes, collector: &mut Collector) -> Opt
     photo.fill(collector.facts());
     photo.size()
 }
+
+/// How wide the numbers of a TIFF are, in bytes.
+#[derive(Debug)]
+struct Widths {
+    header: usize,
+    /// Of an offset, of a count of values, and of the room for a value in a field.
+    offset: usize,
+    /// Of the number of fields in a directory.
+    count: usize,
+    field: usize,
+}
+
+const CLASSIC: Widths = Widths {
+    header: 8,
+    offset: 4,
+    count: 2,
+    field: 12,
+};
+
+const BIG_TIFF: Widths = Widths {
+    header: 16,
+    offset: 8,
+    count: 8,
+    field: 20,
+};
 
 /// Byte order of the numbers (not of the texts).
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +136,21 @@ enum Order {
 }
 
 impl Order {
+    /// A number of 2, 4 or 8 bytes.
+    fn number(self, bytes: &[u8], at: usize, width: usize) -> Option<u64> {
+        match width {
+            2 => self.u16(bytes, at).map(u64::from),
+            4 => self.u32(bytes, at).map(u64::from),
+            _ => {
+                let value = *bytes.get(at..)?.first_chunk()?;
+                Some(match self {
+                    Self::Big => u64::from_be_bytes(value),
+                    Self::Little => u64::from_le_bytes(value),
+                })
+            }
+        }
+    }
+
     fn u16(self, bytes: &[u8], at: usize) -> Option<u16> {
         let value = *bytes.get(at..)?.first_chunk()?;
         Some(match self {
@@ -152,7 +199,7 @@ impl Directory {
 struct Field {
     tag: u16,
     kind: u16,
-    count: u32,
+    count: u64,
     /// Offset of the value: in the field itself where it fits there, else where the field points.
     value_at: u64,
 }
@@ -162,52 +209,57 @@ impl Field {
         let width = match self.kind {
             3 | 8 => 2,
             4 | 9 | 11 | 13 => 4,
-            5 | 10 | 12 => 8,
+            5 | 10 | 12 | 16..=18 => 8,
             _ => 1,
         };
-        u64::from(self.count) * width
+        self.count.saturating_mul(width)
     }
 }
 
 struct Tiff<'b> {
     bytes: &'b mut dyn Bytes,
     order: Order,
+    widths: &'static Widths,
     /// Offsets of the directories read so far: a directory that points back is read once.
-    visited: Vec<u32>,
+    visited: Vec<u64>,
 }
 
 impl Tiff<'_> {
     /// The fields of the directory at `offset`, as many as are there.
-    fn fields(&mut self, offset: u32, name: &str, collector: &mut Collector) -> Vec<Field> {
+    fn fields(&mut self, offset: u64, name: &str, collector: &mut Collector) -> Vec<Field> {
         if offset == 0 || self.visited.contains(&offset) {
             return Vec::new();
         }
         self.visited.push(offset);
-        let order = self.order;
-        let start = u64::from(offset);
-        let Some(count) = order.u16(&self.bytes.at(start, 2), 0) else {
+        let (order, widths) = (self.order, self.widths);
+        let Some(count) = order.number(&self.bytes.at(offset, widths.count), 0, widths.count) else {
             collector.note(format!("exif: {name} lies outside of its block"));
             return Vec::new();
         };
-        let wanted = count.min(MAX_FIELDS);
-        let table = self.bytes.at(start + 2, usize::from(wanted) * 12);
-        if table.len() < usize::from(count) * 12 {
-            collector.note(format!("exif: {name} has {} of {count} fields", table.len() / 12));
+        let table_at = offset.saturating_add(widths.count as u64);
+        let wanted = count.min(u64::from(MAX_FIELDS)) as usize;
+        let table = self.bytes.at(table_at, wanted * widths.field);
+        if ((table.len() / widths.field) as u64) < count {
+            collector.note(format!(
+                "exif: {name} has {} of {count} fields",
+                table.len() / widths.field
+            ));
         }
         let field = |(index, entry): (usize, &[u8])| -> Option<Field> {
-            let inline_at = start + 2 + index as u64 * 12 + 8;
+            let room_at = 4 + widths.offset;
             let mut field = Field {
                 tag: order.u16(entry, 0)?,
                 kind: order.u16(entry, 2)?,
-                count: order.u32(entry, 4)?,
-                value_at: inline_at,
+                count: order.number(entry, 4, widths.offset)?,
+                value_at: table_at.saturating_add((index * widths.field + room_at) as u64),
             };
-            if field.byte_length() > 4 {
-                field.value_at = u64::from(order.u32(entry, 8)?);
+            if field.byte_length() > widths.offset as u64 {
+                field.value_at = order.number(entry, room_at, widths.offset)?;
             }
             Some(field)
         };
-        table.chunks_exact(12).enumerate().filter_map(field).collect()
+        let entries = table.chunks_exact(widths.field);
+        entries.enumerate().filter_map(field).collect()
     }
 
     fn read_fields(
@@ -291,12 +343,16 @@ impl Tiff<'_> {
         )
     }
 
-    /// The first integer of a field.
-    fn unsigned(&mut self, field: &Field) -> Option<u32> {
-        match self.number(field).first() {
-            Some(&value) if value >= 0.0 && value <= f64::from(u32::MAX) => Some(value as u32),
-            _ => None,
-        }
+    /// The offset that a field holds.
+    fn offset(&mut self, field: &Field) -> Option<u64> {
+        let order = self.order;
+        let width = match field.kind {
+            3 => 2,
+            4 | 13 => 4,
+            16 | 18 => 8,
+            _ => return None,
+        };
+        order.number(&self.value(field, width), 0, width)
     }
 
     /// The first numbers of a field (three make a geographic position).
@@ -311,6 +367,8 @@ impl Tiff<'_> {
             9 => long(index * 4).map(|value| f64::from(value.cast_signed())),
             5 => Some(f64::from(long(index * 8)?) / f64::from(long(index * 8 + 4)?)),
             10 => Some(f64::from(long(index * 8)?.cast_signed()) / f64::from(long(index * 8 + 4)?.cast_signed())),
+            // Counts and offsets of BigTIFF, which stay far below what a float holds exactly.
+            16 | 18 => order.number(&bytes, index * 8, 8).map(|value| value as f64),
             _ => None,
         });
         numbers.collect()

@@ -147,6 +147,13 @@ fn read_meta(found: &BoxAt, window: &mut Window, collector: &mut Collector) {
             xmp::read(&body, collector);
         }
     }
+    let facts = collector.facts();
+    match items.orientation() {
+        // An orientation of 1 says nothing where the file says nothing.
+        Some(1) if facts.orientation.is_none() => {}
+        Some(orientation) => facts.orientation = Some(orientation),
+        None => {}
+    }
 }
 
 /// The bytes of an item from all its extents, within the budget.

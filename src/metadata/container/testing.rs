@@ -160,15 +160,20 @@ pub fn bmff_box(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
 /// An AVIF (or, by its brand, a HEIC) of 3x2 pixels with items: type, content type, bytes.
 /// The first lie in `mdat`, those from `in_idat` on in `idat`.
 pub fn avif(brand: &[u8; 4], items: &[(&[u8; 4], &str, &[u8])], in_idat: usize) -> Vec<u8> {
+    turned_avif(brand, items, in_idat, &[])
+}
+
+/// The same with further properties of the picture: its rotation, its mirror.
+pub fn turned_avif(brand: &[u8; 4], items: &[(&[u8; 4], &str, &[u8])], in_idat: usize, turns: &[Vec<u8>]) -> Vec<u8> {
     let ftyp = bmff_box(b"ftyp", &[&brand[..], &[0; 4], b"mif1", brand].concat());
     // With a first guess of the offset the length of `meta` is known, and so the true offset.
-    let length = avif_meta(items, in_idat, 0).len();
-    let meta = avif_meta(items, in_idat, (ftyp.len() + length + 8) as u32);
+    let length = avif_meta(items, in_idat, 0, turns).len();
+    let meta = avif_meta(items, in_idat, (ftyp.len() + length + 8) as u32, turns);
     let data: Vec<u8> = items[..in_idat].iter().flat_map(|item| item.2.to_vec()).collect();
     [ftyp, meta, bmff_box(b"mdat", &data)].concat()
 }
 
-fn avif_meta(items: &[(&[u8; 4], &str, &[u8])], in_idat: usize, data_at: u32) -> Vec<u8> {
+fn avif_meta(items: &[(&[u8; 4], &str, &[u8])], in_idat: usize, data_at: u32, turns: &[Vec<u8>]) -> Vec<u8> {
     let mut entries = vec![bmff_box(b"infe", b"\x02\0\0\0\0\x01\0\0av01\0")];
     let mut iloc = [&[1, 0, 0, 0, 0x44, 0][..], &(items.len() as u16).to_be_bytes()].concat();
     let (mut file_at, mut idat) = (data_at, Vec::new());
@@ -213,9 +218,14 @@ fn avif_meta(items: &[(&[u8; 4], &str, &[u8])], in_idat: usize, data_at: u32) ->
     );
     let ipco = bmff_box(
         b"ipco",
-        &[ispe(9, 9), bmff_box(b"pixi", &[0; 8]), ispe(8, 8), clap].concat(),
+        &[ispe(9, 9), bmff_box(b"pixi", &[0; 8]), ispe(8, 8), clap, turns.concat()].concat(),
     );
-    let ipma = bmff_box(b"ipma", &[0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 3, 2, 0x83, 0x84]);
+    let linked = (5_u8..).take(turns.len()).map(|property| 0x80 | property);
+    let links: Vec<u8> = [2, 0x83, 0x84].into_iter().chain(linked).collect();
+    let ipma = bmff_box(
+        b"ipma",
+        &[&[0, 0, 0, 0, 0, 0, 0, 1, 0, 1, links.len() as u8][..], &links].concat(),
+    );
     let boxes = [
         bmff_box(b"hdlr", b"\0\0\0\0\0\0\0\0pict\0\0\0\0\0\0\0\0\0\0\0\0\0"),
         bmff_box(b"pitm", &[0, 0, 0, 0, 0, 1]),

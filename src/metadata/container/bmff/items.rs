@@ -47,13 +47,17 @@ impl Item {
     }
 }
 
-/// A property of pictures, as far as it tells their size.
+/// A property of pictures, as far as it tells their size or how they are turned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Property {
     /// `ispe`: the size as encoded.
     Size(u32, u32),
     /// `clap`: the part of it that is the picture; encoders pad to their block size.
     Clip(u32, u32),
+    /// `irot`: quarter turns against the clock.
+    Rotation(u8),
+    /// `imir`: top and bottom are exchanged, or (true) left and right.
+    Mirror(bool),
     Other,
 }
 
@@ -67,6 +71,8 @@ impl Property {
                 .zip(number(8))
                 .map(|(width, height)| Self::Size(width, height)),
             b"clap" => ratio(0).zip(ratio(8)).map(|(width, height)| Self::Clip(width, height)),
+            b"irot" => body.first().map(|angle| Self::Rotation(angle & 3)),
+            b"imir" => body.first().map(|axis| Self::Mirror(axis & 1 == 1)),
             _ => None,
         }
         .unwrap_or(Self::Other)
@@ -122,11 +128,45 @@ impl Items {
         self.with_metadata.iter()
     }
 
-    /// Size of the primary picture, or of the largest where none is said to be primary.
-    pub fn primary_size(&self) -> Option<(u32, u32)> {
+    /// Properties of the primary picture in the order in which they apply; none where no picture is
+    /// said to be primary, or it has none.
+    fn of_primary(&self) -> Vec<&Property> {
         let is_primary = |link: &&(u32, u16)| Some(link.0) == self.primary;
         let property = |link: &(u32, u16)| self.properties.get(usize::from(link.1).checked_sub(1)?);
-        let of_primary: Vec<&Property> = self.links.iter().filter(is_primary).filter_map(property).collect();
+        self.links.iter().filter(is_primary).filter_map(property).collect()
+    }
+
+    /// How the primary picture is turned for display, as EXIF would say it: first the rotation,
+    /// then the mirror. None where nothing is known of it; the orientation in its EXIF does not
+    /// count in these formats.
+    pub fn orientation(&self) -> Option<u8> {
+        let properties = self.of_primary();
+        if properties.is_empty() {
+            return None;
+        }
+        let (mut turns, mut mirror) = (0, None);
+        for property in properties {
+            match property {
+                Property::Rotation(angle) => turns = *angle,
+                Property::Mirror(is_left_right) => mirror = Some(*is_left_right),
+                _ => {}
+            }
+        }
+        Some(match (turns, mirror) {
+            (0, None) => 1,
+            (0, Some(true)) | (2, Some(false)) => 2,
+            (2, None) => 3,
+            (0, Some(false)) | (2, Some(true)) => 4,
+            (1, Some(false)) | (3, Some(true)) => 5,
+            (3, None) => 6,
+            (1, Some(true)) | (3, Some(false)) => 7,
+            _ => 8,
+        })
+    }
+
+    /// Size of the primary picture, or of the largest where none is said to be primary.
+    pub fn primary_size(&self) -> Option<(u32, u32)> {
+        let of_primary = self.of_primary();
         let clipped = of_primary.iter().find_map(|property| property.clip());
         let stored = of_primary.iter().find_map(|property| property.size());
         let area = |size: &(u32, u32)| u64::from(size.0) * u64::from(size.1);

@@ -59,6 +59,37 @@ fn c2pa_and_xmp_in_uuid_boxes() {
 }
 
 #[test]
+fn pictures_are_turned_by_their_properties_and_not_by_exif() {
+    let sideways = tiff(Order::Big, &[(0x0112, 3, Order::Big.u16(6).to_vec())], &[], &[]);
+    let exif: (&[u8; 4], &str, &[u8]) = (b"Exif", "", &sideways);
+    let turn = |angle: u8| bmff_box(b"irot", &[angle]);
+    let mirror = |axis: u8| bmff_box(b"imir", &[axis]);
+    for (turns, orientation) in [
+        (vec![], 1),
+        (vec![turn(1)], 8),
+        (vec![turn(2)], 3),
+        (vec![turn(3)], 6),
+        (vec![mirror(0)], 4),
+        (vec![mirror(1)], 2),
+        (vec![turn(1), mirror(0)], 5),
+        (vec![turn(1), mirror(1)], 7),
+        (vec![turn(2), mirror(0)], 2),
+        (vec![turn(2), mirror(1)], 4),
+        (vec![turn(3), mirror(0)], 7),
+        (vec![turn(3), mirror(1)], 5),
+    ] {
+        let raw = read_bytes(&turned_avif(b"heic", &[exif], 1, &turns));
+        assert_eq!(raw.facts.orientation, Some(orientation), "{turns:?}");
+        assert_eq!((raw.facts.width, raw.facts.height), (Some(3), Some(2)));
+    }
+    assert_eq!(read_bytes(&avif(b"avif", &[], 0)).facts.orientation, None);
+    assert_eq!(
+        read_bytes(&turned_avif(b"avif", &[], 0, &[turn(3)])).facts.orientation,
+        Some(6)
+    );
+}
+
+#[test]
 fn brands() {
     let with = |brands: &[u8]| super::sniff_brand(&bmff_box(b"ftyp", brands));
     assert_eq!(with(b"mif1\0\0\0\0avif"), Some("avif"));
