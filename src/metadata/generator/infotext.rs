@@ -73,7 +73,8 @@ pub fn split(text: &str) -> Infotext {
             parts.settings = line.settings;
             let trailing = &text[found.start + line.length..];
             trailing
-                .trim_matches(|c: char| c.is_whitespace() || c == '\0')
+                .trim_start_matches(['\n', '\r', ' ', '\t'])
+                .trim_end_matches(|c: char| c.is_whitespace() || c == '\0')
                 .clone_into(&mut parts.trailing);
             (&text[..found.start], found.jammed)
         }
@@ -112,7 +113,7 @@ fn find_settings(text: &str) -> Option<SettingsPlace> {
     let mut end = text.len();
     let mut tried = 0;
     while tried < MAX_CANDIDATES {
-        let start = text[..end].rfind('\n').map_or(0, |line_break| line_break + 1);
+        let start = text[..end].rfind(['\n', '\r']).map_or(0, |line_break| line_break + 1);
         let line = text[start..].trim_start_matches([' ', '\t']);
         if starts_with_known_key(line) {
             tried += 1;
@@ -242,7 +243,7 @@ fn after_mark<'a>(text: &'a str, mark: &str) -> &'a str {
 fn line_start(text: &str, mark: &str) -> Option<usize> {
     text.match_indices(mark)
         .map(|(at, _)| at)
-        .find(|&at| at == 0 || text.as_bytes()[at - 1] == b'\n')
+        .find(|&at| at == 0 || matches!(text.as_bytes()[at - 1], b'\n' | b'\r'))
 }
 
 /// `text` without what the end of a file, rather than its author, puts behind a prompt.
