@@ -81,7 +81,13 @@ fn interpret_graph(graph: &Graph<'_>, picture: PictureSize, confidence: Confiden
             .notes
             .push("the ComfyUI graph is too large to be followed to its end".to_owned());
     }
-    let guessed = ambiguous || positive.opaque || graph.is_exhausted();
+    let has_circle = graph.leads_in_a_circle();
+    if has_circle {
+        recovered
+            .notes
+            .push("the ComfyUI graph leads in a circle, so it never ran as it is".to_owned());
+    }
+    let guessed = ambiguous || positive.opaque || graph.is_exhausted() || has_circle;
     conclude(recovered, if guessed { Confidence::Heuristic } else { confidence })
 }
 

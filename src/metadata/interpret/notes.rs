@@ -2,7 +2,7 @@
 //! anew with it.
 
 /// How the interpretation's notes begin.
-const BEGINNINGS: &[&str] = &["heuristic: ", "ambiguous: ", "the ComfyUI graph is too large"];
+const BEGINNINGS: &[&str] = &["heuristic: ", "ambiguous: ", "the ComfyUI graph "];
 
 /// How they end, behind the name of an entry and perhaps a number.
 const ENDINGS: &[&str] = &[

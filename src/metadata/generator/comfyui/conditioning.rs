@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::graph::{Graph, Input, Link, Node};
+use super::graph::{Graph, Input, Link, Node, is_pipe};
+use super::sampler::is_whole_generator;
 use super::strings::{self, Certainty};
 use crate::metadata::json::Value;
 
@@ -183,9 +184,7 @@ fn side_input<'n>(node: &'n Node<'_>, slot: usize, side: Side) -> Option<&'n str
     let carries_pipe = ["pipe", "context", "ctx", "bundle"]
         .iter()
         .any(|part| node.class_has(part))
-        || node
-            .links()
-            .any(|(name, _)| name.contains("pipe") || name.contains("ctx"));
+        || node.links().any(|(name, _)| is_pipe(name));
     if carries_pipe {
         let own = if side == Side::Positive { positive } else { negative };
         let own_or_base = own.filter(|name| !matches!(node.input(name), Some(Input::Dangling)));
@@ -348,13 +347,30 @@ pub fn of_sampler(graph: &Graph<'_>, node: &Node<'_>, index: usize, side: Side) 
     if let Some(guider) = node.link("guider") {
         return of_sampler(graph, graph.source(guider), guider.node, side);
     }
-    match node
-        .links()
-        .find(|(name, _)| name.contains("pipe") || name.contains("ctx"))
-    {
+    if is_whole_generator(node) {
+        return of_whole_generator(graph, node, index, side);
+    }
+    match node.links().find(|(name, _)| is_pipe(name)) {
         Some((_, pipe)) => along_pipe(graph, pipe, side),
         None => Conditioning::default(),
     }
+}
+
+/// The prompt of a node that goes from text to picture by itself.
+fn of_whole_generator(graph: &Graph<'_>, node: &Node<'_>, index: usize, side: Side) -> Conditioning {
+    let names = match side {
+        Side::Positive => ["positive_prompt", "prompt"],
+        Side::Negative => ["negative_prompt", "negative"],
+    };
+    let mut result = Conditioning::default();
+    if let Some(name) = names.iter().find(|name| node.has(name))
+        && let Some(text) = strings::text_of(graph, node, name)
+    {
+        result.found = true;
+        result.encoder.get_or_insert(index);
+        result.push(text);
+    }
+    result
 }
 
 /// Follows a pipe upstream to the node that put the conditioning (or the prompt) into it.
@@ -367,10 +383,7 @@ fn along_pipe(graph: &Graph<'_>, mut pipe: Link, side: Side) -> Conditioning {
             let next = follow(graph, node, pipe.node, side.input(), &mut result);
             return next.first().map_or(result, |link| collect(graph, *link, side));
         }
-        match node
-            .links()
-            .find(|(name, _)| name.contains("pipe") || name.contains("ctx"))
-        {
+        match node.links().find(|(name, _)| is_pipe(name)) {
             Some((_, next)) => pipe = next,
             None => break,
         }

@@ -3,7 +3,7 @@
 //! `workflow`.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use crate::metadata::json::Value;
@@ -106,6 +106,17 @@ pub struct Graph<'a> {
     /// The nodes in the order of the file.
     pub nodes: Vec<Node<'a>>,
     steps_left: Cell<u32>,
+    /// Nodes whose text is being resolved, the innermost last.
+    entered: RefCell<Vec<usize>>,
+}
+
+/// A node is being resolved as long as this lives.
+pub struct Entered<'g>(&'g RefCell<Vec<usize>>);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.borrow_mut().pop();
+    }
 }
 
 impl<'a> Graph<'a> {
@@ -114,7 +125,54 @@ impl<'a> Graph<'a> {
         Self {
             nodes,
             steps_left: Cell::new(MAX_STEPS),
+            entered: RefCell::default(),
         }
+    }
+
+    /// Begins to resolve a node; none where that is under way already, since it leads back to itself.
+    pub fn enter(&self, node: usize) -> Option<Entered<'_>> {
+        let mut entered = self.entered.borrow_mut();
+        if entered.contains(&node) {
+            return None;
+        }
+        entered.push(node);
+        Some(Entered(&self.entered))
+    }
+
+    /// Whether some links lead in a circle, which no graph that ran does.
+    pub fn leads_in_a_circle(&self) -> bool {
+        #[derive(Clone, Copy, PartialEq)]
+        enum State {
+            Unseen,
+            Open,
+            Done,
+        }
+        let mut states = vec![State::Unseen; self.nodes.len()];
+        for start in 0..self.nodes.len() {
+            if states[start] != State::Unseen {
+                continue;
+            }
+            states[start] = State::Open;
+            // A node and how many of its inputs are looked at.
+            let mut path = vec![(start, 0)];
+            while let Some((node, input)) = path.last_mut() {
+                let (at, next) = (*node, self.nodes[*node].inputs.get(*input));
+                *input += 1;
+                match next {
+                    None => {
+                        states[at] = State::Done;
+                        path.pop();
+                    }
+                    Some((_, Input::Link(link))) if states[link.node] == State::Open => return true,
+                    Some((_, Input::Link(link))) if states[link.node] == State::Unseen => {
+                        states[link.node] = State::Open;
+                        path.push((link.node, 0));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        false
     }
 
     /// Spends a step; false when none is left and every walk has to stop where it is.
@@ -140,6 +198,11 @@ impl<'a> Graph<'a> {
     pub fn source(&self, link: Link) -> &Node<'a> {
         &self.nodes[link.node]
     }
+}
+
+/// Whether an input of this name carries several things at once: model, prompts, latent.
+pub fn is_pipe(name: &str) -> bool {
+    name.contains("pipe") || name.contains("ctx") || name.ends_with("tuple")
 }
 
 /// Whether an object is an API graph: some of its values have a `class_type`.
@@ -205,6 +268,18 @@ fn api_input<'a>(value: &'a Value<'a>, index: &HashMap<&str, usize>) -> Input<'a
 mod tests {
     use super::*;
     use crate::metadata::json;
+
+    #[test]
+    fn circles_are_told_from_diamonds() {
+        let circle = |text: &str| from_api(&json::parse(text).unwrap().value).unwrap().leads_in_a_circle();
+        let diamond = r#"{"1": {"class_type": "A", "inputs": {"a": ["2", 0], "b": ["3", 0]}},
+            "2": {"class_type": "A", "inputs": {"a": ["4", 0]}}, "3": {"class_type": "A", "inputs": {"a": ["4", 0], "b": ["2", 0]}}, "4": {"class_type": "A"}}"#;
+        assert!(!circle(diamond));
+        assert!(circle(r#"{"1": {"class_type": "A", "inputs": {"a": ["1", 0]}}}"#));
+        assert!(circle(
+            r#"{"1": {"class_type": "A", "inputs": {"x": 1, "a": ["2", 0]}}, "2": {"class_type": "A", "inputs": {"a": ["3", 0]}}, "3": {"class_type": "A", "inputs": {"a": ["2", 0]}}}"#
+        ));
+    }
 
     #[test]
     fn links_need_a_node() {

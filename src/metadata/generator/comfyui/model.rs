@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::graph::{Graph, Input, Link, Node};
+use super::graph::{Graph, Input, Link, Node, is_pipe};
 use super::strings::{switch_sides, text_of, value_of};
 use crate::metadata::json::Value;
 use crate::record::Lora;
@@ -105,11 +105,7 @@ fn model_before(graph: &Graph<'_>, node: &Node<'_>) -> Option<Link> {
         })
     };
     let by_guider = || node.link("guider");
-    let by_pipe = || {
-        node.links()
-            .find(|(name, _)| name.contains("pipe") || name.contains("ctx"))
-            .map(|(_, link)| link)
-    };
+    let by_pipe = || node.links().find(|(name, _)| is_pipe(name)).map(|(_, link)| link);
     let only = || {
         let mut links = node.links();
         links.next().map(|(_, link)| link).filter(|_| links.next().is_none())

@@ -3,7 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::graph::{Graph, Link, Node};
+use super::graph::{Graph, Link, Node, is_pipe};
 use super::strings::{switch_sides, value_of};
 use crate::metadata::json::Value;
 
@@ -35,10 +35,7 @@ pub fn is_sampler(node: &Node<'_>) -> bool {
     let fed = ["positive", "base_positive", "conditioning", "text_embeds", "cond"]
         .iter()
         .any(|name| node.link(name).is_some());
-    let piped = node.class_has("sampler")
-        && node
-            .links()
-            .any(|(name, _)| name.contains("pipe") || name.contains("ctx"));
+    let piped = node.class_has("sampler") && node.links().any(|(name, _)| is_pipe(name));
     // Loaders and encoders may have a seed for their wildcards; they sample nothing.
     let prepares =
         ((node.has("clip") || node.has("ckpt_name")) && !node.has("sampler_name")) || node.class_has("presampling");
@@ -46,7 +43,7 @@ pub fn is_sampler(node: &Node<'_>) -> bool {
 }
 
 /// Nodes that call a service: text in, picture out, no conditioning between.
-fn is_whole_generator(node: &Node<'_>) -> bool {
+pub fn is_whole_generator(node: &Node<'_>) -> bool {
     let has_prompt = node.has("prompt") || node.has("positive_prompt");
     let has_seed = node.has("seed") || node.has("noise_seed");
     let encodes = node.has("clip") || node.class_has("encode") || node.class_has("prompt") || node.class_has("text");
@@ -259,7 +256,7 @@ fn find<'g, 'a>(graph: &'g Graph<'a>, index: usize, through: &[&str], names: &[&
             return Some(value);
         }
         for (name, link) in node.links() {
-            let leads = through.contains(&name) || name.contains("pipe") || name.contains("ctx");
+            let leads = through.contains(&name) || is_pipe(name);
             // Behind the first node every link but the model's is worth a look (sigma splitters …).
             let behind = at != index
                 && !matches!(
@@ -291,11 +288,8 @@ fn latent_size(graph: &Graph<'_>, index: usize) -> Option<(u32, u32)> {
         {
             return Some(size);
         }
-        let next = picture_before(graph, node).or_else(|| {
-            node.links()
-                .find(|(name, _)| name.contains("pipe"))
-                .map(|(_, link)| link)
-        })?;
+        let next = picture_before(graph, node)
+            .or_else(|| node.links().find(|(name, _)| is_pipe(name)).map(|(_, link)| link))?;
         if !visited.insert(next.node) || !graph.step() {
             return None;
         }

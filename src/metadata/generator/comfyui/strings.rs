@@ -107,6 +107,7 @@ fn resolve_link(graph: &Graph<'_>, link: Link, depth: usize) -> Option<Text> {
     if depth > MAX_DEPTH || !graph.spend(LINK_COST_BYTES) {
         return None;
     }
+    let _entered = graph.enter(link.node)?;
     let node = graph.source(link);
     let resolve_named = |name: &str| node.input(name).and_then(|input| resolve(graph, input, depth));
     if let Some(text) = populated(node) {
@@ -126,13 +127,16 @@ fn resolve_link(graph: &Graph<'_>, link: Link, depth: usize) -> Option<Text> {
         };
         return if is_exact { chosen } else { plain().or(chosen) };
     }
+    if node.has("tidy_tags") {
+        return string_function(graph, node, depth);
+    }
     if joins_texts(node) {
         return join(graph, node, depth);
     }
     let text = resolve_keys(graph, node, link.slot, depth)?;
     Some(match node.class.as_ref() {
         "StringTrim" => trim(node, text),
-        "StringReplace" => replace(graph, node, text, depth),
+        _ if node.has("find") && node.has("replace") && !node.class_has("regex") => replace(graph, node, text, depth),
         class if class.contains("Regex") || class.contains("Substring") => text.opaque(),
         _ => text,
     })
@@ -188,7 +192,18 @@ fn switch_sides_at<'n>(graph: &Graph<'_>, node: &'n Node<'_>, depth: usize) -> O
             });
         }
     }
-    index_switch(graph, node, depth)
+    index_switch(graph, node, depth).or_else(|| first_that_is_linked(node))
+}
+
+/// Switches without a selector (rgthree's) hand on the first of their numbered inputs.
+fn first_that_is_linked<'n>(node: &'n Node<'_>) -> Option<(&'n str, &'n str)> {
+    let is_numbered = |name: &&str| {
+        let number = name.strip_prefix("any_").or_else(|| name.strip_prefix("ctx_"));
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let mut numbered = node.links().map(|(name, _)| name).filter(is_numbered);
+    let first = numbered.next().filter(|_| node.class_has("switch"))?;
+    Some((first, numbered.next().unwrap_or_default()))
 }
 
 /// Switches by number: `select` (from 1) or `index` (from 0) over `input1`, `text_1`, `value0` …
@@ -254,6 +269,22 @@ fn text_inputs<'n, 'a>(node: &'n Node<'a>) -> impl Iterator<Item = &'n Input<'a>
         .map(|(_, input)| input)
 }
 
+/// The custom scripts' StringFunction: its last result is kept in the node; else its texts are
+/// appended or replaced as it says.
+fn string_function(graph: &Graph<'_>, node: &Node<'_>, depth: usize) -> Option<Text> {
+    if let Some(result) = node.text("result").filter(|result| !result.is_empty()) {
+        return Some(Text::exact(result));
+    }
+    let named = |name: &str| resolve(graph, node.input(name)?, depth).filter(|text| !text.text.is_empty());
+    let parts = [named("text_a"), named("text_b"), named("text_c")];
+    if node.text("action") == Some("replace") {
+        let [text, find, with] = parts;
+        return Some(substituted(text?, find, with));
+    }
+    let delimiter = if node.text("tidy_tags") == Some("no") { "" } else { ", " };
+    joined(graph, parts.into_iter().flatten(), delimiter)
+}
+
 fn join(graph: &Graph<'_>, node: &Node<'_>, depth: usize) -> Option<Text> {
     let delimiter = ["delimiter", "separator"]
         .iter()
@@ -261,14 +292,18 @@ fn join(graph: &Graph<'_>, node: &Node<'_>, depth: usize) -> Option<Text> {
     let delimiter = delimiter.map_or_else(String::new, |text| text.text.replace("\\n", "\n"));
     // The core node joins empty parts too, node packs leave them out.
     let keeps_empty = node.class == "StringConcatenate";
+    let parts = text_inputs(node).filter_map(|input| resolve(graph, input, depth));
+    joined(
+        graph,
+        parts.filter(|part| keeps_empty || !part.text.is_empty()),
+        &delimiter,
+    )
+}
+
+/// Texts one behind the other, as far as the budget goes.
+fn joined(graph: &Graph<'_>, parts: impl Iterator<Item = Text>, delimiter: &str) -> Option<Text> {
     let mut joined: Option<Text> = None;
-    for input in text_inputs(node) {
-        let Some(part) = resolve(graph, input, depth) else {
-            continue;
-        };
-        if part.text.is_empty() && !keeps_empty {
-            continue;
-        }
+    for part in parts {
         match &mut joined {
             None => joined = Some(part),
             Some(all) => {
@@ -277,7 +312,7 @@ fn join(graph: &Graph<'_>, node: &Node<'_>, depth: usize) -> Option<Text> {
                     all.certainty = Certainty::Opaque;
                     break;
                 }
-                all.text.push_str(&delimiter);
+                all.text.push_str(delimiter);
                 all.text.push_str(&part.text);
                 all.certainty = all.certainty.max(part.certainty);
             }
@@ -331,7 +366,11 @@ fn trim(node: &Node<'_>, mut text: Text) -> Text {
 
 fn replace(graph: &Graph<'_>, node: &Node<'_>, text: Text, depth: usize) -> Text {
     let named = |name: &str| resolve(graph, node.input(name)?, depth);
-    let (Some(find), Some(with)) = (named("find"), named("replace")) else {
+    substituted(text, named("find"), named("replace"))
+}
+
+fn substituted(text: Text, find: Option<Text>, with: Option<Text>) -> Text {
+    let (Some(find), Some(with)) = (find, with) else {
         return text.opaque();
     };
     let grows = with.text.len() > find.text.len() && text.text.len() > MAX_TEXT / 64;
