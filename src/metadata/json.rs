@@ -4,7 +4,7 @@
 //! depth, number of values and length are capped here rather than by the stack.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 /// Deepest nesting that is kept. Real UI graphs with nested subgraphs stay under 20.
@@ -27,16 +27,16 @@ pub enum Value<'a> {
     String(Cow<'a, str>),
     /// The elements.
     Array(Vec<Value<'a>>),
-    /// Keys and values in the order of the file, duplicates included.
+    /// Keys and values in the order of the file; of a key that came twice, the last value, as
+    /// Python, JavaScript and C# read it.
     Object(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
 impl<'a> Value<'a> {
-    /// The value of `key`; the last one of duplicates, as Python, JavaScript and C# read them.
+    /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&Value<'a>> {
         self.entries()
             .iter()
-            .rev()
             .find(|(name, _)| name == key)
             .map(|(_, value)| value)
     }
@@ -305,7 +305,10 @@ impl<'a> Parser<'a> {
                 Err(Stop::Syntax) => return Err(Stop::Syntax),
             }
         }
-        self.duplicate_keys |= has_duplicates(&entries);
+        if has_duplicates(&entries) {
+            self.duplicate_keys = true;
+            entries = last_of_each(entries);
+        }
         Ok(Value::Object(entries))
     }
 
@@ -525,6 +528,22 @@ fn has_duplicates(entries: &[(Cow<'_, str>, Value<'_>)]) -> bool {
     entries.iter().any(|(key, _)| !seen.insert(key.as_ref()))
 }
 
+/// The last value of each key, where the key first stood.
+fn last_of_each<'a>(entries: Vec<(Cow<'a, str>, Value<'a>)>) -> Vec<(Cow<'a, str>, Value<'a>)> {
+    let mut places: HashMap<Cow<'a, str>, usize> = HashMap::with_capacity(entries.len());
+    let mut kept: Vec<(Cow<'a, str>, Value<'a>)> = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        match places.get(&key) {
+            Some(place) => kept[*place].1 = value,
+            None => {
+                places.insert(key.clone(), kept.len());
+                kept.push((key, value));
+            }
+        }
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -598,6 +617,16 @@ mod tests {
         assert!(document.duplicate_keys);
         assert_eq!(document.value.get("a").unwrap().as_u64(), Some(2));
         assert_eq!(document.notes("x").len(), 1);
+        let many: Vec<String> = (0..40).map(|at| format!("\"{}\": {at}", at % 20)).collect();
+        let text = format!("{{{}}}", many.join(", "));
+        let document = parse(&text).unwrap();
+        let values: Vec<_> = document
+            .value
+            .entries()
+            .iter()
+            .map(|(_, value)| value.as_u64())
+            .collect();
+        assert_eq!(values, (20..40).map(Some).collect::<Vec<_>>());
     }
 
     #[test]
