@@ -18,6 +18,8 @@ mod models_store;
 mod nightly;
 /// Exports, edits on their way back, search.
 mod exports;
+/// Files that are broken, lie or attack.
+mod malformed;
 /// Metadata columns made anew from their raw entries.
 mod reparse;
 /// What the README promises.
