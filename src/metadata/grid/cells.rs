@@ -293,7 +293,7 @@ fn fooocus_family(cells: &mut Cells) {
 fn comfyui(cells: &mut Cells) {
     let mut graph = |place: &'static str, file: Vec<u8>, slot: &str| {
         cells.add("comfyui", place, Made::File(file), slot, |expected| {
-            expected.seed = Some(u64::MAX)
+            expected.seed = Some(u64::MAX);
         });
     };
     let both = [latin1_chunk("prompt", GRAPH), latin1_chunk("workflow", WORKFLOW)];
@@ -382,7 +382,7 @@ fn comfyui(cells: &mut Cells) {
 
     let sidecar = Made::Beside(bare_png(), SidecarKind::Json, GRAPH.to_owned());
     cells.add("comfyui", "json sidecar", sidecar, "sidecar:json", |expected| {
-        expected.seed = Some(u64::MAX)
+        expected.seed = Some(u64::MAX);
     });
     let saved = infotext("Model: xl, Version: ComfyUI");
     let file = png(

@@ -1,5 +1,10 @@
 //! Files, sidecars and pixels that carry given texts.
 
+#![expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "byte literals are references to arrays"
+)]
+
 use std::io::Write;
 
 use crate::metadata::SidecarKind;
