@@ -125,3 +125,35 @@ fn a_device_that_is_not_there_is_an_error_and_never_the_cpu() {
         .must_say("is not available");
     }
 }
+
+#[test]
+fn two_devices_share_the_work_and_change_nothing() {
+    if !has_runtime() {
+        return;
+    }
+    let dir = temporary_folder();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    let pictures = samples();
+    label(&pictures, &one, &["--batch", "4"]).must_succeed();
+    let run = [
+        "run",
+        arg(&pictures),
+        "--out",
+        arg(&two),
+        "--preset",
+        "demo",
+        "--batch",
+        "4",
+    ];
+    labelmill(&[&run[..], &["--device", "cpu,cpu"]].concat())
+        .must_succeed()
+        .must_say("loading demo-tagger on cpu");
+    assert_eq!(without_time(&dataset(&one)), without_time(&dataset(&two)));
+    assert_eq!(
+        crate::support::summary(&two)["device"],
+        "cpu (as asked), cpu (as asked)"
+    );
+    labelmill(&[&run[..], &["--device", "cpu,auto"]].concat())
+        .must_exit(2)
+        .must_say("`auto` stands alone");
+}

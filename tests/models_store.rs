@@ -472,6 +472,120 @@ fn a_run_pulls_what_its_configuration_lacks_after_a_yes_and_labels_with_it() {
     assert!(rows.column_by_name("tags").is_some() && rows.num_rows() > 0);
 }
 
+/// The small model that plays one of this kind.
+fn actor(kind: &str) -> &'static str {
+    match kind {
+        "clip" => "tiny-clip",
+        "tagger" => FIXTURE,
+        other => panic!("no small model plays a {other}"),
+    }
+}
+
+/// The manifest of a small model under another name, each of its files on the hub.
+fn manifest_of(fixture: &str, name: &str) -> String {
+    let folder = repository().join("tests/fixtures/models").join(fixture);
+    let text = std::fs::read_to_string(folder.join("model.toml")).expect("the fixture is there");
+    let mut manifest: toml::Table = toml::from_str(&text).expect("the fixture parses");
+    manifest.insert("name".into(), name.into());
+    let entries = std::fs::read_dir(&folder).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let files: Vec<toml::Value> = names
+        .filter(|file| file != "model.toml")
+        .map(|file| {
+            let size = std::fs::metadata(folder.join(&file))
+                .expect("the fixture is there")
+                .len();
+            let source = format!("hub:fixtures/{fixture}/{file}");
+            toml::toml! { file = file
+            size = size
+            source = source }
+        })
+        .map(toml::Value::Table)
+        .collect();
+    manifest.insert("files".into(), files.into());
+    toml::to_string(&manifest).expect("a table can be written")
+}
+
+#[test]
+fn presets_run_with_their_models_pulled_under_the_real_names() {
+    // `/fixtures/FIXTURE/resolve/main/FILE`
+    let hub = Server::start(|request| {
+        let parts: Vec<&str> = request.path.split('/').collect();
+        let file = repository().join("tests/fixtures/models").join(parts[2]).join(parts[5]);
+        Reply::range(&std::fs::read(file).expect("a file of a fixture"), request)
+    });
+    let pictures = repository().join("tests/fixtures/samples/art");
+    let known = labelmill::model::ModelStore::default();
+    let mut ran = Vec::new();
+    for (preset, _, text) in labelmill::config::PRESETS {
+        let config = labelmill::config::Config::parse(text, preset).expect("presets parse");
+        let mut names: Vec<String> = config.model.iter().map(|entry| entry.name.clone()).collect();
+        names.push(config.interrogate.model);
+        names.push(config.interrogate.captioner);
+        names.retain(|name| !name.is_empty());
+        let models: Vec<_> = names
+            .iter()
+            .map(|name| known.resolve(name).expect("a known model"))
+            .collect();
+        if models.iter().all(|model| model.missing_files().is_empty()) {
+            continue;
+        }
+        let mut store = Store::new(&hub);
+        for model in models.iter().filter(|model| !model.missing_files().is_empty()) {
+            let name = &model.manifest.name;
+            store = store.knows(name, &manifest_of(actor(model.manifest.kind.as_str()), name));
+        }
+        // The tables of clip-interrogator, which scripts/fetch-terms gets, in small.
+        let terms = store.folder.path().join("labelmill/terms/clip-interrogator");
+        std::fs::create_dir_all(&terms).expect("a folder");
+        for table in ["artists", "flavors", "mediums", "movements", "negative"] {
+            std::fs::write(
+                terms.join(format!("{table}.txt")),
+                format!("{table} of old\nnew {table}\n"),
+            )
+            .expect("written");
+        }
+        let cache = store.folder.path().join("cache");
+        let run = [
+            "run",
+            arg(&pictures),
+            "--preset",
+            preset,
+            "--out",
+            "out",
+            "--device",
+            "cpu",
+        ];
+        let more = [("XDG_CACHE_HOME", arg(&cache))];
+        store
+            .labelmill_with(&more, &run)
+            .must_exit(1)
+            .must_say(&format!("run `labelmill models pull {}", models[0].manifest.name));
+        let finished = store.labelmill_with(&more, &[&run[..], &["--yes"]].concat());
+        for model in &models {
+            assert!(
+                store.path(&model.manifest.name).join("image.onnx").is_file(),
+                "{preset}"
+            );
+        }
+        if finished.stderr().contains("no usable ONNX Runtime") {
+            println!("skipping what needs a model: no ONNX Runtime");
+            return;
+        }
+        finished.must_succeed().must_say(&models[0].manifest.name);
+        let rows = crate::support::dataset(&store.folder.path().join("out"));
+        assert!(
+            rows.num_rows() > 0 && rows.column_by_name("prompt").is_some(),
+            "{preset}"
+        );
+        ran.push(preset);
+    }
+    assert!(
+        ran.contains(&"sd15") && ran.contains(&"sdxl") && ran.contains(&"anime"),
+        "{ran:?}"
+    );
+}
+
 #[test]
 fn a_model_of_ones_own_is_added_from_a_folder_and_from_a_hub() {
     let hub = Server::start(|request| {

@@ -86,7 +86,7 @@ fn is_offered(model: &Model) -> anyhow::Result<()> {
 fn measure(model: Model, network: &Network) -> Missing {
     let sizes = model.wanted_files().into_iter().map(|wanted| {
         // A server that does not tell, or cannot be reached, is no reason to stop here.
-        pull::size_of(&wanted, network).ok().flatten()
+        pull::size_of(&wanted, network).ok().flatten().or(wanted.about)
     });
     let bytes = sizes.sum();
     Missing { model, bytes }
@@ -147,7 +147,7 @@ fn is_yes(answer: &str) -> bool {
 /// What a configuration would download, in words: nothing, or how much.
 pub fn download_in_words(store: &ModelStore, names: &[String]) -> String {
     let mut bytes = Some(0_u64);
-    let mut is_missing = false;
+    let (mut is_missing, mut is_made) = (false, false);
     let mut seen: Vec<String> = Vec::new();
     for name in names {
         let Ok(model) = store.resolve(name) else {
@@ -159,12 +159,16 @@ pub fn download_in_words(store: &ModelStore, names: &[String]) -> String {
         seen.push(model.manifest.name.clone());
         for wanted in model.wanted_files() {
             is_missing = true;
-            bytes = bytes.zip(wanted.size).map(|(sum, size)| sum + size);
+            is_made |= matches!(wanted.source, Some(FileSource::Export(_)));
+            bytes = bytes.zip(wanted.expected_size()).map(|(sum, size)| sum + size);
         }
+    }
+    if is_made {
+        return "needs an export first: labelmill models list".to_owned();
     }
     match (is_missing, bytes) {
         (false, _) => "nothing to download".to_owned(),
-        (true, Some(bytes)) => format!("downloads {}", human_bytes(bytes)),
+        (true, Some(bytes)) => format!("downloads about {}", human_bytes(bytes)),
         (true, None) => "downloads models".to_owned(),
     }
 }

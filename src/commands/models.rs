@@ -9,7 +9,7 @@ use crate::model::find_onnxruntime::Search;
 use crate::model::manifest::ModelKind;
 use crate::model::provider_options::ProviderOptions;
 use crate::model::session::Precision;
-use crate::model::{Device, Model, ModelStore, OnnxRuntime};
+use crate::model::{Device, Model, ModelStore, OnnxRuntime, Runtime, engine_cache};
 use crate::plan::RunPlan;
 use crate::progress::Progress;
 use crate::record::Geometry;
@@ -133,7 +133,7 @@ impl Loading<'_> {
         for entry in plan.models() {
             let model = store.resolve(&entry.name)?;
             self.say("loading", &model, "");
-            let options = options_for(plan, &entry.columns, &model, self.device, store);
+            let options = options_for(plan, &entry.columns, &model, self.device, store, runtime);
             let labeler = label::open_beside(&model, runtime, &options, &mut towers)
                 .with_context(|| format!("model {}", entry.name))?;
             let name = labeler.name().to_owned();
@@ -143,7 +143,7 @@ impl Loading<'_> {
             let model = store.resolve(name)?;
             self.say("loading", &model, " to interrogate");
             let columns = &plan.config.interrogate.columns;
-            let options = options_for(plan, columns, &model, self.device, store);
+            let options = options_for(plan, columns, &model, self.device, store, runtime);
             let labeler = interrogate::open(plan, &model, runtime, &options, &mut towers, self.progress, readiness)
                 .with_context(|| format!("interrogate.model {name}"))?;
             let name = format!("{} (interrogator)", labeler.name());
@@ -176,16 +176,18 @@ pub(super) fn options_for(
     model: &Model,
     device: Device,
     store: &ModelStore,
+    runtime: &dyn Runtime,
 ) -> LabelerOptions {
     let is_clip = model.manifest.kind == ModelKind::Clip;
     let told = &plan.config.device;
-    let engines = || Some(store.home()?.join(".engines"));
+    let builds_engines = told.tensorrt.engine_cache && matches!(device, Device::TensorRt(_));
+    let home = store.home().filter(|_| builds_engines);
     LabelerOptions {
         device,
         batch: plan.config.run.batch,
         // Several on the CPU share its cores.
         threads: (plan.threads() / plan.config.run.device.devices().len()).max(1),
-        engine_cache: if told.tensorrt.engine_cache { engines() } else { None },
+        engine_cache: home.map(|home| engine_cache::root(home, runtime, device)),
         precision: if told.tensorrt.fp16 {
             Precision::Float16
         } else {

@@ -125,7 +125,14 @@ impl<'a> Clip<'a> {
             .parse()
             .map_err(|error| UsageError::error(format!("--device: {error}")))?;
         let runtime = OnnxRuntime::load(&Search::from_environment(args.onnxruntime.clone()))?;
-        let options = options_for(self.plan, &self.entry.columns, &self.model, device, &self.store);
+        let options = options_for(
+            self.plan,
+            &self.entry.columns,
+            &self.model,
+            device,
+            &self.store,
+            runtime,
+        );
         let mut labeler = label::open(&self.model, runtime, &options)?;
         self.ensure_same(labeler.as_ref(), dataset)?;
         match (&args.image, &args.query) {

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 
 use serde_json::json;
 
+use crate::model::files::WantedFile;
 use crate::model::source::FileSource;
 use crate::model::{Model, ModelError, ModelStore};
 use crate::progress::human_bytes;
@@ -76,7 +77,7 @@ impl Row {
         };
         let size = match having {
             Having::Here => human_bytes(model.size_here()),
-            _ => whole_size(model).map_or_else(|| "?".to_owned(), human_bytes),
+            _ => whole_size(model).map_or_else(|| "?".to_owned(), |size| rough(model, size)),
         };
         Self {
             having,
@@ -89,10 +90,25 @@ impl Row {
     }
 }
 
-/// Bytes of all files, those here and those that are not, where known.
+/// Bytes of all files, those here and those that are not, where known; small files whose size is
+/// not known count as nothing beside one that is.
 fn whole_size(model: &Model) -> Option<u64> {
-    let missing: Option<u64> = model.wanted_files().iter().map(|wanted| wanted.size).sum();
-    missing.map(|missing| missing + model.size_here())
+    let wanted = model.wanted_files();
+    let is_graph = |file: &str| file.ends_with(".onnx") || file.ends_with("_data");
+    if wanted
+        .iter()
+        .any(|wanted| is_graph(&wanted.file) && wanted.expected_size().is_none())
+    {
+        return None;
+    }
+    let missing: u64 = wanted.iter().filter_map(WantedFile::expected_size).sum();
+    Some(missing + model.size_here())
+}
+
+/// A size in words, with a mark where it is not exact.
+fn rough(model: &Model, size: u64) -> String {
+    let is_exact = model.wanted_files().iter().all(|wanted| wanted.size.is_some());
+    format!("{}{}", if is_exact { "" } else { "~" }, human_bytes(size))
 }
 
 fn export_command(model: &Model) -> Option<String> {

@@ -58,7 +58,6 @@ impl ImageModel {
         // Held until the first run is over, by which an engine is built.
         let engines = engine_cache::open(
             options.engine_cache.as_deref(),
-            runtime,
             chosen.device,
             &file.sha256,
             &shape,

@@ -56,7 +56,6 @@ impl TextTower {
         let shape = vec![TEXTS_PER_RUN, spec.context];
         let engines = engine_cache::open(
             options.engine_cache.as_deref(),
-            runtime,
             device,
             &graph.sha256,
             &shape,

@@ -17,6 +17,16 @@ pub struct EngineCache {
     _guard: FolderGuard,
 }
 
+/// The folder of all engines of one runtime and card, in the store.
+pub fn root(home: &Path, runtime: &dyn Runtime, device: Device) -> PathBuf {
+    let plain = |c: char| match c {
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '-' => c,
+        _ => '_',
+    };
+    let key: String = runtime.engine_key(device).chars().map(plain).collect();
+    home.join(".engines").join(key)
+}
+
 /// Opens the folder in `root` for a graph of this hash and input shape; none where the device
 /// builds no engines.
 ///
@@ -24,7 +34,6 @@ pub struct EngineCache {
 /// `ReadFile`: the folder cannot be made or locked.
 pub fn open(
     root: Option<&Path>,
-    runtime: &dyn Runtime,
     device: Device,
     sha256: &str,
     shape: &[usize],
@@ -33,7 +42,7 @@ pub fn open(
     let (Some(root), Device::TensorRt(_)) = (root, device) else {
         return Ok(None);
     };
-    let folder = root.join(name(&runtime.engine_key(device), sha256, shape, precision));
+    let folder = root.join(name(sha256, shape, precision));
     let guard = FolderGuard::take(&folder, || {
         tracing::info!("another process builds this TensorRT engine; waiting for it");
     })
@@ -52,23 +61,15 @@ pub fn open(
     Ok(Some(EngineCache { folder, _guard: guard }))
 }
 
-fn name(runtime: &str, sha256: &str, shape: &[usize], precision: Precision) -> String {
+fn name(sha256: &str, shape: &[usize], precision: Precision) -> String {
     let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
     let arithmetic = match precision {
         Precision::Graph => "graph",
         Precision::Float16 => "fp16",
     };
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') {
-            c
-        } else {
-            '_'
-        }
-    };
     format!(
-        "{}-{}-{}-{arithmetic}",
+        "{}-{}-{arithmetic}",
         sha256.get(..16).unwrap_or(sha256),
-        runtime.chars().map(plain).collect::<String>(),
         shape.join("x")
     )
 }
@@ -81,53 +82,24 @@ mod tests {
     #[test]
     fn the_name_changes_with_everything_that_an_engine_depends_on() {
         let sha256 = "ab".repeat(32);
-        let base = name(
-            "ort1.32.0-trt10.9.0-NVIDIA L4",
-            &sha256,
-            &[16, 3, 224, 224],
-            Precision::Graph,
-        );
-        assert_eq!(
-            base,
-            "abababababababab-ort1.32.0-trt10.9.0-NVIDIA_L4-16x3x224x224-graph"
-        );
+        let base = name(&sha256, &[16, 3, 224, 224], Precision::Graph);
+        assert_eq!(base, "abababababababab-16x3x224x224-graph");
         for other in [
-            name(
-                "ort1.33.0-trt10.9.0-NVIDIA L4",
-                &sha256,
-                &[16, 3, 224, 224],
-                Precision::Graph,
-            ),
-            name(
-                "ort1.32.0-trt10.9.0-NVIDIA L4",
-                &"cd".repeat(32),
-                &[16, 3, 224, 224],
-                Precision::Graph,
-            ),
-            name(
-                "ort1.32.0-trt10.9.0-NVIDIA L4",
-                &sha256,
-                &[8, 3, 224, 224],
-                Precision::Graph,
-            ),
-            name(
-                "ort1.32.0-trt10.9.0-NVIDIA L4",
-                &sha256,
-                &[16, 3, 224, 224],
-                Precision::Float16,
-            ),
+            name(&"cd".repeat(32), &[16, 3, 224, 224], Precision::Graph),
+            name(&sha256, &[8, 3, 224, 224], Precision::Graph),
+            name(&sha256, &[16, 3, 224, 224], Precision::Float16),
         ] {
             assert_ne!(other, base);
         }
+        let runtime = StandInRuntime::default();
+        let root = root(Path::new("/store"), &runtime, Device::TensorRt(0));
+        assert_eq!(root, Path::new("/store/.engines/stand-in_runtime"));
     }
 
     #[test]
     fn only_tensorrt_has_a_folder_and_it_is_held() {
         let root = tempfile::tempdir().unwrap();
-        let open = |device| {
-            let runtime = StandInRuntime::default();
-            open(Some(root.path()), &runtime, device, "00", &[1], Precision::Graph).unwrap()
-        };
+        let open = |device| open(Some(root.path()), device, "00", &[1], Precision::Graph).unwrap();
         assert!(open(Device::Cuda(0)).is_none() && open(Device::Cpu).is_none());
         let held = open(Device::TensorRt(0)).unwrap();
         assert!(held.folder.is_dir());

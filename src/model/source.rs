@@ -1,8 +1,17 @@
 //! Where a file of a model can be had, as `source` in a manifest writes it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+/// The command of an `export:` source, with the model's folder in the place of `DIR`.
+pub fn export_command(command: &str, folder: &Path) -> String {
+    let folder = folder.display().to_string();
+    let words = command
+        .split(' ')
+        .map(|word| if word == "DIR" { folder.as_str() } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
 
 /// Where a file can be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +24,7 @@ pub enum FileSource {
     Wheel(WheelMember),
     /// `folder:/PATH`: a file of this machine.
     Folder(PathBuf),
-    /// `export:COMMAND`: nobody offers it; this command makes it.
+    /// `export:COMMAND`: nobody offers it; this command makes it in the folder `DIR`.
     Export(String),
 }
 
@@ -176,6 +185,12 @@ mod tests {
         let short: FileSource = "hub:a/b/c/d.onnx".parse().unwrap();
         assert_eq!(short.to_string(), "hub:a/b@main/c/d.onnx");
         assert_eq!(HubFile::parse("a/b@v1").unwrap().path, "");
+    }
+
+    #[test]
+    fn a_command_is_told_with_the_folder_that_it_fills() {
+        let command = export_command("scripts/x.py DIRECT --to DIR", Path::new("/store/m"));
+        assert_eq!(command, "scripts/x.py DIRECT --to /store/m");
     }
 
     #[test]

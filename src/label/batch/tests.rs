@@ -16,6 +16,11 @@ type Hook = dyn Fn(usize, &[f32]) -> Result<(), ModelError> + Send + Sync;
 /// A tagger whose score for tag 0 is the picture's first byte over 255; `hook` sees the batch
 /// and the first value of each picture of it, and may fail.
 fn stand_in(hook: Arc<Hook>) -> StandInRuntime {
+    StandInRuntime::default().with_graph("tiny-wd-tagger/image.onnx", graph(hook, |first| first / 255.0))
+}
+
+/// The stand-in's graph, with every score by the picture's first byte.
+fn graph(hook: Arc<Hook>, score: impl Fn(f32) -> f32 + Send + Sync + 'static) -> StandInGraph {
     let info = |name: &str, shape: &[Option<usize>]| TensorInfo {
         name: name.to_owned(),
         element: ElementType::F32,
@@ -28,19 +33,18 @@ fn stand_in(hook: Arc<Hook>) -> StandInRuntime {
         let batch = inputs[0].1.shape[0];
         let firsts: Vec<f32> = values.chunks_exact(SIZE * SIZE * 3).map(|picture| picture[2]).collect();
         hook(batch, &firsts)?;
-        let scores = firsts.iter().flat_map(|first| [first / 255.0; 15]).collect();
+        let scores = firsts.iter().flat_map(|first| [score(*first); 15]).collect();
         Ok(Tensor {
             shape: vec![batch, 15],
             data: TensorData::F32(scores),
         })
     });
-    let graph = StandInGraph {
+    StandInGraph {
         inputs: vec![info("input", &[None, Some(SIZE), Some(SIZE), Some(3)])],
         outputs: vec![info("output", &[None, Some(15)])],
         wait: Duration::ZERO,
         answer,
-    };
-    StandInRuntime::default().with_graph("tiny-wd-tagger/image.onnx", graph)
+    }
 }
 
 fn failure(memory: bool) -> ModelError {
@@ -201,4 +205,60 @@ fn a_batch_beyond_all_memory_is_refused_before_it_is_allocated() {
         .err()
         .unwrap();
     assert!(error.to_string().contains("too large"), "{error}");
+}
+
+#[test]
+fn a_device_that_gives_other_values_than_the_cpu_is_an_error() {
+    let open_on = |factor: f32, comparison: Comparison, precision: Precision| {
+        let device = Device::TensorRt(0);
+        let batches = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&batches);
+        let on_cpu: Arc<Hook> = Arc::new(move |batch, _| {
+            seen.lock().unwrap().push(batch);
+            Ok(())
+        });
+        let score = |first: f32| 0.5 + first / 510.0;
+        let on_device = graph(Arc::new(|_, _| Ok(())), move |first| score(first) * factor);
+        let name = "tiny-wd-tagger/image.onnx";
+        let runtime = StandInRuntime::default()
+            .with_graph(name, graph(on_cpu, score))
+            .with_graph_on(device, name, on_device);
+        let options = LabelerOptions {
+            device,
+            batch: 8,
+            comparison,
+            precision,
+            ..LabelerOptions::default()
+        };
+        let opened = ImageModel::open(&model("tiny-wd-tagger"), &runtime, &options);
+        let on_cpu = batches.lock().unwrap().clone();
+        (opened.map(|_| ()).map_err(|error| error.to_string()), on_cpu)
+    };
+    let (opened, on_cpu) = open_on(1.001, Comparison::WithCpu, Precision::Graph);
+    assert_eq!(
+        (opened, on_cpu),
+        (Ok(()), vec![2]),
+        "the CPU runs the made-up pictures and no more"
+    );
+    let (opened, _) = open_on(1.01, Comparison::WithCpu, Precision::Graph);
+    let error = opened.unwrap_err();
+    for says in [
+        "device tensorrt:0",
+        "tiny-wd-tagger/image.onnx",
+        "largest difference",
+        "fp16 = false",
+    ] {
+        assert!(error.contains(says), "{error} should say {says}");
+    }
+    assert_eq!(open_on(1.01, Comparison::WithCpu, Precision::Float16).0, Ok(()));
+    assert!(
+        open_on(f32::NAN, Comparison::WithCpu, Precision::Float16)
+            .0
+            .unwrap_err()
+            .contains("NaN")
+    );
+    assert_eq!(
+        open_on(2.0, Comparison::Skipped, Precision::Graph),
+        (Ok(()), Vec::new())
+    );
 }

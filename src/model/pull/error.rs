@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::model::source::export_command;
+
 /// Why a file of a model could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
@@ -17,7 +19,10 @@ pub enum PullError {
         folder: PathBuf,
     },
     /// No place offers it; a script makes it.
-    #[error("{file} of model `{model}` is offered nowhere; make it with `{command}`, then put it into {}", folder.display())]
+    #[error(
+        "{file} of model `{model}` is offered nowhere; make it with `{}`",
+        export_command(command, folder)
+    )]
     Export {
         /// The model.
         model: String,
