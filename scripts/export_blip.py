@@ -30,6 +30,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,8 @@ import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from transformers import AutoTokenizer, BlipConfig, BlipForConditionalGeneration
+
+Stem = Callable[["Writer", BlipConfig], str]
 
 OPSET, IR_VERSION = 20, 9  # Gelu came with opset 20
 LARGE = 512  # values from which on --half halves a weight
@@ -62,17 +65,22 @@ class Writer:
         self.nodes.append(helper.make_node(kind, list(inputs), [to], name=f"{kind}_{self.count}", **attributes))
         return to
 
-    def constant(self, name: str, values: np.ndarray) -> str:
-        """A weight or a small constant, stored once."""
+    def constant(self, name: str, values: np.ndarray, exact: bool = False) -> str:
+        """A weight or a small constant, stored once; never halved where it is `exact`."""
         if name in self.known:
             return name
         self.known.add(name)
-        if self.half and values.dtype == np.float32 and values.size > LARGE:
+        if self.half and not exact and values.dtype == np.float32 and values.size > LARGE:
             self.initializers.append(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
             self.nodes.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
         else:
             self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
+
+    def cast_to_float(self, x: str) -> str:
+        self.count += 1
+        self.nodes.append(helper.make_node("Cast", [x], [f"cast_{self.count}"], to=TensorProto.FLOAT))
+        return f"cast_{self.count}"
 
     def ints(self, *values: int) -> str:
         return self.constant("ints_" + "_".join(str(v).replace("-", "m") for v in values), np.array(values, np.int64))
@@ -104,6 +112,13 @@ class Writer:
         onnx.checker.check_model(path, full_check=True)
 
 
+def to_bytes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A weight as signed bytes, with a factor for each of its first dimension."""
+    largest = abs(values).reshape(len(values), -1).max(1)
+    factors = (np.maximum(largest, 1e-12) / 127).astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
+    return np.round(values / factors).astype(np.int8), factors
+
+
 def floats(name: str, *shape) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
@@ -112,23 +127,26 @@ def integers(name: str, *shape) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.INT64, shape)
 
 
-def write_vision(writer: Writer, config: BlipConfig, path: Path) -> None:
+def patch_embedding(writer: Writer, config: BlipConfig) -> str:
+    """BLIP's own beginning: the picture in patches, [B, width, rows, columns]."""
+    at, patch = "vision_model.embeddings.patch_embedding", config.vision_config.patch_size
+    weights = (writer.weight(f"{at}.weight"), writer.weight(f"{at}.bias"))
+    return writer.op("Conv", "pixel_values", *weights, strides=[patch] * 2)
+
+
+def write_vision(writer: Writer, config: BlipConfig, path: Path, stem: Stem = patch_embedding) -> None:
     """The vision tower, and after it the cross-attention's keys and values of every decoder layer."""
     vision, text = config.vision_config, config.text_config
     width, heads, side = vision.hidden_size, vision.num_attention_heads, vision.image_size
     tokens = (side // vision.patch_size) ** 2 + 1
     at = "vision_model.embeddings"
-    patches = writer.op(
-        "Conv", "pixel_values", writer.weight(f"{at}.patch_embedding.weight"),
-        writer.weight(f"{at}.patch_embedding.bias"), strides=[vision.patch_size] * 2,
-    )  # fmt: skip
-    patches = writer.op("Reshape", patches, writer.ints(0, width, tokens - 1))
+    patches = writer.op("Reshape", stem(writer, config), writer.ints(0, width, tokens - 1))
     patches = writer.op("Transpose", patches, perm=[0, 2, 1])
     # The class token takes the place of a padded first row, which needs no shape to be worked out.
     places = writer.state[f"{at}.position_embedding"].copy()
     places[:, 0] += writer.state[f"{at}.class_embedding"][0, 0]
     x = writer.op("Pad", patches, writer.ints(0, 1, 0, 0, 0, 0))
-    x = writer.op("Add", x, writer.constant("positions_and_class", places))
+    x = writer.op("Add", x, writer.constant("positions_and_class", places, exact=True))
     for layer in range(vision.num_hidden_layers):
         at = f"vision_model.encoder.layers.{layer}"
         attended = self_attention(writer, writer.norm(x, f"{at}.layer_norm1", vision.layer_norm_eps), at, width, heads)
@@ -240,10 +258,10 @@ def write_select(path: Path) -> None:
     writer.write(path, "select", inputs, [floats("selected", "chosen", "a", "b", "c")])
 
 
-def write_graphs(model: BlipForConditionalGeneration, out: Path, half: bool) -> None:
-    """Writes the three graphs of a model."""
+def write_graphs(model: BlipForConditionalGeneration, out: Path, half: bool, stem: Stem = patch_embedding) -> None:
+    """Writes the three graphs of a model; `stem` writes what stands in the place of its patch embedding."""
     state = {name: tensor.detach().float().numpy() for name, tensor in model.state_dict().items()}
-    write_vision(Writer(state, half), model.config, out / "vision.onnx")
+    write_vision(Writer(state, half), model.config, out / "vision.onnx", stem)
     write_step(Writer(state, half), model.config, out / "step.onnx")
     write_select(out / "select.onnx")
 
@@ -281,6 +299,14 @@ class Graphs:
             past = dict(zip(names, grown, strict=True))
             rows.append(logits)
         return np.concatenate(rows, 1)
+
+
+    def greedy(self, pixels: np.ndarray, begin: int, end: int, length: int) -> list[list[int]]:
+        """Ids of greedy captions, without the first."""
+        ids = np.full((len(pixels), 1), begin, np.int64)
+        while ids.shape[1] < length and not (ids == end).any(1).all():
+            ids = np.concatenate([ids, self.logits(pixels, ids)[:, -1:].argmax(-1)], 1)
+        return [row[: row.index(end)] if end in row else row for row in ids[:, 1:].tolist()]
 
 
 def check(model: BlipForConditionalGeneration, out: Path) -> None:
@@ -322,7 +348,7 @@ mean = {mean}
 std = {std}
 geometry = "squash"
 filter = "bicubic"
-alpha = "over"
+alpha = "{alpha}"
 
 [caption]
 family = "blip"
@@ -365,7 +391,7 @@ def write_manifest(out: Path, config: BlipConfig, vocabulary: list[str], facts: 
     text, place = config.text_config, {token: index for index, token in enumerate(vocabulary)}
     special = [place[token] for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]") if token in place]
     fields = {
-        "demo": "", "verified": "", "licence": "BSD-3-Clause", "description": "", "origin": "", "max_length": 50,
+        "demo": "", "verified": "", "licence": "BSD-3-Clause", "description": "", "origin": "", "max_length": 33, "alpha": "drop",
         "name": out.name, "vision": sha256(out / "vision.onnx"), "step": sha256(out / "step.onnx"),
         "select": sha256(out / "select.onnx"), "vocabulary": sha256(out / "vocab.txt"),
         "size": config.vision_config.image_size, "mean": MEAN, "std": STD, "layers": text.num_hidden_layers,

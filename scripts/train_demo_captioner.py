@@ -2,10 +2,11 @@
 """Trains labelmill's embedded demo captioner: a small BLIP on openly licensed emoji art.
 
 The art, its preparation and its augmentation are those of train_demo_models.py; OpenMoji is held out here too. The
-model is transformers' BlipForConditionalGeneration with small numbers, trained with and without the prompt "a picture
-of"; `demo-clip` (this repository's own) teaches it what the art shows. export_blip.py writes the files.
+model is transformers' BlipForConditionalGeneration with small numbers and one change: where BLIP cuts the picture into
+patches stand the convolutions of `demo-clip` (this repository's own), frozen, so that minutes of training are enough (a
+"hybrid" vision transformer). It is trained with and without the prompt "a picture of"; export_blip.py writes the files.
 
-    python scripts/train_demo_captioner.py --data-dir DIR --out models/demo-captioner --steps 3000 --seed 20
+    python scripts/train_demo_captioner.py --data-dir DIR --out models/demo-captioner --steps 2000 --seed 20
 
 Checkpoints are kept in DIR, and a run goes on from the latest one when started again. `--export-only` writes the files
 of the latest checkpoint, `--evaluate-only` measures the files in --out. Neither labelmill nor its tests need this
@@ -19,24 +20,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import export_blip
 import numpy as np
-import onnxruntime
+import onnx
 import torch
 import torch.nn.functional as F
 import train_demo_models as demo
+from onnx import numpy_helper
+from PIL import Image
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, trainers
 from tokenizers.models import WordPiece
 from torch import nn
 from transformers import BlipConfig, BlipForConditionalGeneration
 
-PIXELS = 48  # the side of the canvas on which the art is pasted
 VOCABULARY = 1600
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[DEC]"]
 PAD_ID, UNKNOWN_ID, CLS_ID, SEP_ID, DEC_ID = range(5)
@@ -87,11 +89,44 @@ def train_tokenizer(art: demo.Art) -> Tokenizer:
 # ---------------------------------------------------------------- the model
 
 
+class Stem(nn.Module):
+    """demo-clip's convolutions and a projection, in the place of BLIP's patch embedding.
+
+    The convolutions keep 8 bits a weight with a factor for each output, as the file stores them.
+    """
+
+    def __init__(self, clip: Path, width: int):
+        super().__init__()
+        graph = onnx.load(clip / "image.onnx").graph
+        stored = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
+        self.trunk = demo.fold_batch_norms(demo.ImageTower(1)).trunk.requires_grad_(False)
+        for name, parameter in self.trunk.named_parameters():
+            known = f"tower.trunk.{name}"
+            values = stored[known] if known in stored else stored[f"{known}.half"].astype(np.float32)
+            if values.ndim == 4:
+                bytes_, factors = export_blip.to_bytes(values)
+                values = bytes_.astype(np.float32) * factors
+            parameter.data = torch.from_numpy(values.copy())
+        self.projection = nn.Conv2d(demo.ImageTower.WIDTHS[-1], width, 1)
+
+    @property
+    def weight(self):
+        """What transformers asks a patch embedding's type of."""
+        return self.projection.weight
+
+    def forward(self, pictures):
+        if pictures.shape[-1] > demo.TOWER_PIXELS:
+            pictures = F.avg_pool2d(pictures, pictures.shape[-1] // demo.TOWER_PIXELS)
+        with torch.no_grad():
+            features = self.trunk(pictures)
+        return self.projection(features)
+
+
 def small_config(vocabulary: int) -> BlipConfig:
-    """BLIP with small numbers."""
+    """BLIP with small numbers; the convolutions leave 2 x 2 places of a picture."""
     vision = {
-        "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4,
-        "image_size": PIXELS, "patch_size": 12, "initializer_range": 0.02,
+        "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "image_size": demo.IMAGE_PIXELS, "patch_size": demo.IMAGE_PIXELS // 2, "initializer_range": 0.02,
     }  # fmt: skip
     text = {
         "vocab_size": vocabulary, "hidden_size": 128, "encoder_hidden_size": 128, "intermediate_size": 512,
@@ -101,38 +136,11 @@ def small_config(vocabulary: int) -> BlipConfig:
     return BlipConfig(vision_config=vision, text_config=text)
 
 
-class Pupil(nn.Module):
-    """The captioner, and a head that is trained beside it to say what demo-clip says; only the captioner is kept."""
-
-    def __init__(self, vocabulary: int):
-        super().__init__()
-        self.blip = BlipForConditionalGeneration(small_config(vocabulary))
-        self.embed = nn.Linear(self.blip.config.vision_config.hidden_size, demo.EMBEDDING_SIZE)
-
-    def forward(self, pictures, ids):
-        seen = self.blip.vision_model(pixel_values=pictures).last_hidden_state
-        logits = self.blip.text_decoder(input_ids=ids, encoder_hidden_states=seen).logits
-        return F.normalize(self.embed(seen.mean(1)), dim=-1), logits
-
-
-class Teacher:
-    """demo-clip: embeddings of augmented pictures, and one direction a concept from its names."""
-
-    def __init__(self, folder: Path, art: demo.Art):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        providers = ["CPUExecutionProvider"]
-        self.image = onnxruntime.InferenceSession(folder / "image.onnx", options, providers)
-        text = onnxruntime.InferenceSession(folder / "text.onnx", options, providers)
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        prompts = [template.format(name=c.name) for c in art.concepts for template in demo.NAME_TEMPLATES]
-        texts = demo.normalised(demo.run_in_batches(text, demo.token_ids(tokenizer, prompts)))
-        texts = texts.reshape(len(art.concepts), len(demo.NAME_TEMPLATES), -1).mean(1)
-        self.directions = torch.from_numpy(demo.normalised(texts))
-
-    def embed(self, pictures: torch.Tensor) -> torch.Tensor:
-        larger = F.interpolate(pictures, demo.IMAGE_PIXELS, mode="bilinear", align_corners=False)
-        return F.normalize(torch.from_numpy(self.image.run(None, {"pixel_values": larger.numpy()})[0]), dim=-1)
+def new_model(clip: Path, vocabulary: int) -> BlipForConditionalGeneration:
+    """A captioner that is yet to be trained."""
+    model = BlipForConditionalGeneration(small_config(vocabulary))
+    model.vision_model.embeddings.patch_embedding = Stem(clip, model.config.vision_config.hidden_size)
+    return model
 
 
 # ---------------------------------------------------------------- training
@@ -141,8 +149,8 @@ class Teacher:
 class Batches:
     """Draws batches of pictures with their captions. Every step has its own seed, so a restart changes nothing."""
 
-    def __init__(self, art: demo.Art, teacher: Teacher, tokenizer: Tokenizer, seed: int):
-        self.art, self.teacher, self.tokenizer, self.seed = art, teacher, tokenizer, seed
+    def __init__(self, art: demo.Art, tokenizer: Tokenizer, seed: int):
+        self.art, self.tokenizer, self.seed = art, tokenizer, seed
         self.mirrors = np.array([concept.mirrors for concept in art.concepts])
         self.pictures_of = [np.flatnonzero(art.concept_of == index) for index in range(len(art.concepts))]
         self.prompt = tokenizer.encode(PROMPT).ids
@@ -161,7 +169,7 @@ class Batches:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         chosen = chance.sample(range(len(self.art.concepts)), BATCH)
         rows = np.array([chance.choice(list(self.pictures_of[concept])) for concept in chosen])
-        pictures, true_colours = demo.augment(self.art.pictures[rows], self.mirrors[chosen], generator, PIXELS)
+        pictures, true_colours = demo.augment(self.art.pictures[rows], self.mirrors[chosen], generator)
         lines, wanted = [], []
         for concept, row, true in zip(chosen, rows, true_colours.tolist(), strict=True):
             said = self.tokenizer.encode(phrase(self.art.concepts[concept], self.art.colours[row] if true else [])).ids
@@ -174,24 +182,14 @@ class Batches:
         for row, (line, want) in enumerate(zip(lines, wanted, strict=True)):
             ids[row, : len(line) - 1] = torch.tensor(line[:-1])
             labels[row, : len(want)] = torch.tensor(want)
-        return {
-            "pictures": pictures,
-            "taught": self.teacher.embed(pictures),
-            "concepts": torch.tensor(chosen),
-            "ids": ids,
-            "labels": labels,
-        }
+        return {"pictures": pictures.contiguous(memory_format=torch.channels_last), "ids": ids, "labels": labels}
 
 
-def losses(pupil: Pupil, batch: dict[str, torch.Tensor], directions: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Words, the teacher's embedding, and the concept among all by the teacher's names."""
-    embedded, logits = pupil(batch["pictures"], batch["ids"])
-    words = F.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=-100, label_smoothing=0.05)
-    return {
-        "words": words,
-        "taught": 2 * (1 - (embedded * batch["taught"]).sum(1)).mean(),
-        "concept": 0.5 * F.cross_entropy(25 * embedded @ directions.T, batch["concepts"], label_smoothing=0.05),
-    }
+def loss_of(model: BlipForConditionalGeneration, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """How far the words said are from the caption's."""
+    seen = model.vision_model(pixel_values=batch["pictures"]).last_hidden_state
+    logits = model.text_decoder(input_ids=batch["ids"], encoder_hidden_states=seen).logits
+    return F.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=-100, label_smoothing=0.05)
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -199,35 +197,130 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * min((step + 1) / 150, 1.0, 4 * (steps - step) / steps)
 
 
-def train(pupil: Pupil, batches: Batches, arguments: argparse.Namespace) -> None:
+def train(model: BlipForConditionalGeneration, batches: Batches, arguments: argparse.Namespace) -> None:
     """Trains to --steps from the latest checkpoint, keeping one every 50 steps."""
-    decayed = [p for p in pupil.parameters() if p.ndim > 1]
-    plain = [p for p in pupil.parameters() if p.ndim <= 1]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim > 1]
+    plain = [p for p in trained if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
     checkpoint = arguments.data_dir / "captioner.pt"
     first, seconds = 0, 0.0
     if checkpoint.is_file():
-        first, seconds = demo.load_checkpoint(checkpoint, pupil, optimizer)
+        first, seconds = demo.load_checkpoint(checkpoint, model, optimizer)
         print(f"goes on at step {first}", flush=True)
-    pupil.train()
-    began, sums = time.time() - seconds, {}
+    model.train()
+    began, sum_of_losses = time.time() - seconds, 0.0
     for step, batch in batches.from_step(first, arguments.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, arguments.steps, arguments.learning_rate)
-        terms = losses(pupil, batch, batches.teacher.directions)
+        loss = loss_of(model, batch)
         optimizer.zero_grad()
-        sum(terms.values()).backward()
-        nn.utils.clip_grad_norm_(pupil.parameters(), 1.0)
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        for name, term in terms.items():
-            sums[name] = sums.get(name, 0.0) + term.item() / 50
+        sum_of_losses += loss.item()
         if (step + 1) % 50 == 0:
-            report = " ".join(f"{name} {value:.3f}" for name, value in sums.items())
-            print(f"step {step + 1} {time.time() - began:.0f} s {report}", flush=True)
-            sums = {}
+            print(f"step {step + 1} {time.time() - began:.0f} s loss {sum_of_losses / 50:.3f}", flush=True)
+            sum_of_losses = 0.0
         if (step + 1) % 50 == 0 or step + 1 == arguments.steps:
-            demo.save_checkpoint(checkpoint, pupil, optimizer, step + 1, time.time() - began)
+            demo.save_checkpoint(checkpoint, model, optimizer, step + 1, time.time() - began)
+
+
+# ---------------------------------------------------------------- the files
+
+
+def trained_model(data_dir: Path, clip: Path, vocabulary: int) -> tuple[BlipForConditionalGeneration, int]:
+    """The model of the latest checkpoint with its weights as the files store them, and its steps."""
+    model = new_model(clip, vocabulary)
+    steps, _ = demo.load_checkpoint(data_dir / "captioner.pt", model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad and parameter.numel() > export_blip.LARGE:
+                parameter.copy_(parameter.half().float())
+    return model.eval(), steps
+
+
+def write_stem(writer: export_blip.Writer, config: BlipConfig) -> str:
+    """The nodes of [`Stem`]: the picture reduced, demo-clip's convolutions, the projection."""
+    at = "vision_model.embeddings.patch_embedding"
+    factor = demo.IMAGE_PIXELS // demo.TOWER_PIXELS
+    x = writer.op("AveragePool", "pixel_values", kernel_shape=[factor] * 2, strides=[factor] * 2)
+
+    def convolve(x: str, name: str, stride: int) -> str:
+        weight = f"{at}.trunk.{name}.weight"
+        values = writer.state[weight]
+        bytes_, factors = export_blip.to_bytes(values)
+        stored = writer.cast_to_float(writer.constant(f"{weight}.bytes", bytes_))
+        kernel = writer.op("Mul", stored, writer.constant(f"{weight}.factors", factors, exact=True))
+        pads = [values.shape[2] // 2] * 4
+        bias = writer.weight(f"{at}.trunk.{name}.bias")
+        return writer.op("Conv", x, kernel, bias, strides=[stride] * 2, pads=pads)
+
+    place = 0
+    for blocks in demo.ImageTower.BLOCKS:
+        x = writer.op("Relu", convolve(x, f"{place}", 2))
+        for block in range(place + 2, place + 2 + blocks):
+            inner = convolve(writer.op("Relu", convolve(x, f"{block}.first", 1)), f"{block}.second", 1)
+            x = writer.op("Relu", writer.op("Add", x, inner))
+        place += 2 + blocks
+    projection = (writer.weight(f"{at}.projection.weight"), writer.weight(f"{at}.projection.bias"))
+    return writer.op("Conv", x, *projection)
+
+
+def export(model: BlipForConditionalGeneration, tokenizer: Tokenizer, out: Path, origin: str) -> None:
+    """Writes the folder, as export_blip.py writes one."""
+    export_blip.write_graphs(model, out, half=True, stem=write_stem)
+    export_blip.check(model, out)
+    vocabulary = [tokenizer.id_to_token(index) for index in range(tokenizer.get_vocab_size())]
+    facts = {
+        "name": "demo-captioner", "demo": "demo = true\n", "licence": demo.LICENCE, "max_length": MAX_LENGTH,
+        "alpha": "over",
+        "origin": origin,
+        "description": "A small captioner trained on emoji art, for trying labelmill out; it knows emoji and little else.",
+    }  # fmt: skip
+    export_blip.write_manifest(out, model.config, vocabulary, facts)
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def held_out_pixels(art: demo.Art, data_dir: Path) -> np.ndarray:
+    """OpenMoji's pictures, prepared as the manifest says."""
+    side, rows = demo.IMAGE_PIXELS, []
+    for concept in art.concepts:
+        picture = Image.open(data_dir / f"heldout/{concept.hexcode}.png").convert("RGB")
+        values = np.asarray(picture.resize((side, side), Image.BICUBIC), dtype=np.float32) / 255
+        rows.append(((values - np.float32(demo.MEAN)) / np.float32(demo.STD)).transpose(2, 0, 1))
+    return np.stack(rows)
+
+
+def evaluate(art: demo.Art, tokenizer: Tokenizer, data_dir: Path, out: Path) -> dict:
+    """Greedy captions of the held-out art by the written graphs: do they name the concept, its colours?"""
+    graphs, pixels = export_blip.Graphs(out), held_out_pixels(art, data_dir)
+    said = []
+    for row in range(0, len(pixels), 64):
+        for ids in graphs.greedy(pixels[row : row + 64], DEC_ID, SEP_ID, MAX_LENGTH):
+            said.append(tokenizer.decode(ids, skip_special_tokens=True))
+    names = [plain_name(concept.name) for concept in art.concepts]
+    words = [set(name.split()) for name in names]
+    hits = [len(wanted & set(text.split())) / len(wanted) for wanted, text in zip(words, said, strict=True)]
+    coloured = [
+        {SPOKEN_COLOURS.get(c, c) for c in (colour.removesuffix("_theme") for colour in colours)}
+        for colours in art.held_out_colours
+    ]
+    told = [[c for c in {*demo.COLOURS, "light blue"} if c in text] for text in said]
+    right = [c in seen for colours, seen in zip(told, coloured, strict=True) for c in colours]
+    (data_dir / "captions.txt").write_text("".join(f"{name}: {text}\n" for name, text in zip(names, said, strict=True)))
+    return {
+        "concepts": len(names),
+        "whole name said": float(np.mean([name in text for name, text in zip(names, said, strict=True)])),
+        "a word of the name said": float(np.mean([hit > 0 for hit in hits])),
+        "share of the name's words said": float(np.mean(hits)),
+        "colours said": len(right),
+        "colours said that are right": float(np.mean(right)) if right else 0.0,
+        "different captions": len(set(said)),
+    }
 
 
 # ---------------------------------------------------------------- the run
@@ -236,9 +329,9 @@ def train(pupil: Pupil, batches: Batches, arguments: argparse.Namespace) -> None
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, required=True, help="cache: packages, drawn art, checkpoint")
-    parser.add_argument("--teacher", type=Path, default=Path("models/demo-clip"), help="folder of demo-clip")
+    parser.add_argument("--clip", type=Path, default=Path("models/demo-clip"), help="folder of demo-clip")
     parser.add_argument("--out", type=Path, default=Path("models/demo-captioner"))
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=2)
@@ -254,10 +347,14 @@ def main() -> None:
     demo.prepare_art(arguments.data_dir)
     art = demo.Art.load(arguments.data_dir)
     tokenizer = train_tokenizer(art)
-    pupil = Pupil(tokenizer.get_vocab_size())
-    print(sum(p.numel() for p in pupil.parameters()), tokenizer.get_vocab_size())
-    batches = Batches(art, Teacher(arguments.teacher, art), tokenizer, arguments.seed)
-    train(pupil, batches, arguments)
+    model = new_model(arguments.clip, tokenizer.get_vocab_size())
+    if not (arguments.export_only or arguments.evaluate_only):
+        train(model, Batches(art, tokenizer, arguments.seed), arguments)
+    if not arguments.evaluate_only:
+        model, steps = trained_model(arguments.data_dir, arguments.clip, tokenizer.get_vocab_size())
+        origin = f"trained by scripts/train_demo_captioner.py on emoji art: {steps} steps, seed {arguments.seed}"
+        export(model, tokenizer, arguments.out, origin)
+    print(json.dumps(evaluate(art, tokenizer, arguments.data_dir, arguments.out), indent=1))
 
 
 if __name__ == "__main__":

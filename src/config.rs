@@ -206,6 +206,26 @@ pub struct ModelConfig {
     /// Prefix of its columns; empty = the plain names. Two models of a kind need distinct ones.
     #[serde(default)]
     pub columns: String,
+    /// How a captioner's captions are searched for, where it differs from the model's own.
+    #[serde(default)]
+    pub caption: CaptionConfig,
+}
+
+/// `[model.caption]`: keys that are left out are the model's own. Lengths count the first id, the
+/// prompt and the last id.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaptionConfig {
+    /// Whether captions begin with the model's prompt ("a picture of"), which is not written.
+    pub prompted: Option<bool>,
+    /// Sequences that are followed at once; 1 is greedy.
+    pub beams: Option<usize>,
+    /// Ids before which a caption does not end.
+    pub min_length: Option<usize>,
+    /// Ids at which a caption is cut off.
+    pub max_length: Option<usize>,
+    /// Divides the score of ids that the caption holds already.
+    pub repetition_penalty: Option<f32>,
 }
 
 /// `[interrogate]`

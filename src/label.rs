@@ -202,6 +202,13 @@ pub fn open_beside(
             message,
         });
     }
+    if options.caption != CaptionOptions::default() && model.manifest.kind != ModelKind::Captioner {
+        let kind = model.manifest.kind.as_str();
+        return Err(LabelError::Option {
+            model: model.manifest.name.clone(),
+            message: format!("it is a {kind}, and `caption` is for captioners"),
+        });
+    }
     Ok(match model.manifest.kind {
         ModelKind::Clip => Box::new(ClipLabeler::open(model, runtime, options, towers)?),
         ModelKind::Tagger => Box::new(TaggerLabeler::open(model, runtime, options)?),

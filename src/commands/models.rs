@@ -4,7 +4,8 @@ use anyhow::Context;
 
 use super::interrogate::{self, Readiness};
 use crate::cli::EmbeddingType;
-use crate::label::{self, Comparison, Labeler, LabelerOptions, Towers};
+use crate::config::CaptionConfig;
+use crate::label::{self, CaptionOptions, Comparison, Labeler, LabelerOptions, Towers};
 use crate::model::find_onnxruntime::Search;
 use crate::model::manifest::ModelKind;
 use crate::model::provider_options::ProviderOptions;
@@ -133,7 +134,10 @@ impl Loading<'_> {
         for entry in plan.models() {
             let model = store.resolve(&entry.name)?;
             self.say("loading", &model, "");
-            let options = options_for(plan, &entry.columns, &model, self.device, store, runtime);
+            let options = LabelerOptions {
+                caption: caption_options(&entry.caption),
+                ..options_for(plan, &entry.columns, &model, self.device, store, runtime)
+            };
             let labeler = label::open_beside(&model, runtime, &options, &mut towers)
                 .with_context(|| format!("model {}", entry.name))?;
             let name = labeler.name().to_owned();
@@ -167,6 +171,17 @@ impl Loading<'_> {
 pub(super) fn group_name(kind: &str, model: &str, columns: &str) -> String {
     let separator = if columns.is_empty() { "" } else { ":" };
     format!("{kind}:{model}{separator}{columns}")
+}
+
+/// How a `[[model]]` entry wants captions to be searched for.
+fn caption_options(told: &CaptionConfig) -> CaptionOptions {
+    CaptionOptions {
+        prompted: told.prompted,
+        beams: told.beams,
+        min_length: told.min_length,
+        max_length: told.max_length,
+        repetition_penalty: told.repetition_penalty,
+    }
 }
 
 /// How a model of the plan is run; `columns` is the prefix of its columns.
