@@ -193,8 +193,8 @@ def loss_of(model: BlipForConditionalGeneration, batch: dict[str, torch.Tensor])
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Rises over 150 steps, stays, and falls over the last quarter: --steps may be changed on the way."""
-    return peak * min((step + 1) / 150, 1.0, 4 * (steps - step) / steps)
+    """Rises over 50 steps, stays, and falls over the last quarter: --steps may be changed on the way."""
+    return peak * min((step + 1) / 50, 1.0, 4 * (steps - step) / steps)
 
 
 def train(model: BlipForConditionalGeneration, batches: Batches, arguments: argparse.Namespace) -> None:
@@ -333,7 +333,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("models/demo-captioner"))
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--export-only", action="store_true", help="write the files of the latest checkpoint")
     parser.add_argument("--evaluate-only", action="store_true", help="measure the files in --out")
