@@ -8,8 +8,8 @@
     python3 scripts/export_clip.py hf:openai/clip-vit-base-patch32 --to DIR # transformers name or local folder
 
 DIR/NAME/ then holds image.onnx (`pixel_values` to `image_embeds`), text.onnx (`input_ids` to `text_embeds`,
-dynamic batch; dynamic sequence where the tower is causal), tokenizer.json and model.toml; embeddings are not
-normalised in the graph. `--random-weights` makes the exact architecture without weights, for tests and
+dynamic batch; dynamic sequence where the tower is causal), text_steps.onnx (the same tower for prompts that grow, see
+export_clip_chain.py; not with `--no-chain`), tokenizer.json and model.toml; embeddings are not normalised in the graph. `--random-weights` makes the exact architecture without weights, for tests and
 benchmarks; `--tiny WIDTH,LAYERS,HEADS` cuts both towers (and CLIP's vocabulary) down.
 """
 
@@ -21,6 +21,7 @@ import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import export_common as common
+from export_clip_chain import export_chain
 import export_tokenizer as tokenizers
 from export_towers import HfImage, HfText, ImageTower, TextTower, use_plain_attention
 
@@ -207,6 +208,9 @@ def export_open_clip(arguments):
         pad = write_tokenizer(arguments, open_clip.get_model_config(architecture), folder / "tokenizer.json")
         manifest["text"] = text_section(model, tower, files, folder, pad)
         extra += files[1:]
+        if arguments.chain and (steps := export_chain(tower, folder, arguments.precision, arguments.check)):
+            manifest["text"]["chain"] = steps[0]
+            extra += steps
     common.write_manifest(folder, manifest, [*extra, *(["tokenizer.json"] if "text" in manifest else [])])
     return folder
 
@@ -276,6 +280,7 @@ def parse_arguments(given=None):
     parser.add_argument("--licence", help="licence of the weights, for the manifest")
     parser.add_argument("--precision", choices=["fp32", "fp16"], default="fp32")
     parser.add_argument("--tower", choices=["image", "text", "both"], default="both")
+    parser.add_argument("--no-chain", dest="chain", action="store_false", help="without the text tower in steps")
     parser.add_argument("--quickgelu", action="store_true", help="OpenAI's activation, for own checkpoints trained with it")
     parser.add_argument("--random-weights", action="store_true")
     parser.add_argument("--pictures", type=pathlib.Path, help="with --random-weights: centre embeddings on these pictures")

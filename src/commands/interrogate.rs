@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{InterrogateConfig, InterrogateScope, nearest};
 use crate::exit::UsageError;
+use crate::label::caption::open_captioner;
 use crate::label::interrogate::{
     InterrogateOptions, InterrogatorLabeler, Mode, PEER_TABLES, Rules, Scope, TermTable, Unwatched, Watch,
     peer_data_folder,
@@ -30,20 +31,36 @@ pub fn wanted_model(plan: &RunPlan) -> Option<&str> {
     Some(plan.config.interrogate.model.as_str()).filter(|model| is_wanted && !model.is_empty())
 }
 
-/// Loads the interrogator of a plan.
+/// What an interrogator is opened with.
+pub struct Opening<'a> {
+    /// The plan.
+    pub plan: &'a RunPlan,
+    /// Loads graphs.
+    pub runtime: &'a dyn Runtime,
+    /// Who is told how far it is.
+    pub progress: &'a dyn Progress,
+    /// What for.
+    pub readiness: Readiness<'a>,
+}
+
+/// Loads the interrogator of a plan: a CLIP, and the captioner where one is named.
 pub fn open(
-    plan: &RunPlan,
+    opening: &Opening<'_>,
     model: &Model,
-    runtime: &dyn Runtime,
+    captioner: Option<&Model>,
     labeler: &LabelerOptions,
     towers: &mut Towers,
-    progress: &dyn Progress,
-    readiness: Readiness<'_>,
 ) -> anyhow::Result<InterrogatorLabeler> {
-    let options = options(plan)?;
-    let mut interrogator = InterrogatorLabeler::open(model, runtime, labeler, options, towers)?;
-    if let Readiness::ToLabel(stop) = readiness {
-        let watch = Watched { progress, stop };
+    let Opening { plan, runtime, .. } = *opening;
+    let captioner = captioner
+        .map(|captioner| open_captioner(captioner, runtime, labeler))
+        .transpose()?;
+    let mut interrogator = InterrogatorLabeler::open(model, runtime, labeler, options(plan)?, captioner, towers)?;
+    if let Readiness::ToLabel(stop) = opening.readiness {
+        let watch = Watched {
+            progress: opening.progress,
+            stop,
+        };
         interrogator.make_ready(model, runtime, labeler, &watch)?;
     }
     Ok(interrogator)

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::interrogate::{self, Readiness};
+use super::interrogate::{self, Opening, Readiness};
 use crate::cli::EmbeddingType;
 use crate::config::CaptionConfig;
 use crate::label::{self, CaptionOptions, Comparison, Labeler, LabelerOptions, Towers};
@@ -148,7 +148,15 @@ impl Loading<'_> {
             self.say("loading", &model, " to interrogate");
             let columns = &plan.config.interrogate.columns;
             let options = options_for(plan, columns, &model, self.device, store, runtime);
-            let labeler = interrogate::open(plan, &model, runtime, &options, &mut towers, self.progress, readiness)
+            let captioner = Some(&plan.config.interrogate.captioner).filter(|name| !name.is_empty());
+            let captioner = captioner.map(|name| store.resolve(name)).transpose()?;
+            let opening = Opening {
+                plan,
+                runtime,
+                progress: self.progress,
+                readiness,
+            };
+            let labeler = interrogate::open(&opening, &model, captioner.as_ref(), &options, &mut towers)
                 .with_context(|| format!("interrogate.model {name}"))?;
             let name = format!("{} (interrogator)", labeler.name());
             loaded.push(Box::new(labeler), name, "interrogate", columns);

@@ -8,15 +8,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringBuilder};
+use arrow::array::{ArrayRef, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, FieldRef};
 
+use super::caption::Captioner;
 use super::clip::fingerprint;
 use super::columns::{self, ColumnNames};
 use super::tower::SharedTower;
 use super::{LabelError, Labeler, LabelerOptions, Labels, Pictures, TextTower, Towers};
 use crate::model::{Model, Runtime};
-use crate::record::Geometry;
+use crate::record::{Failure, Geometry};
 
 mod build;
 mod cache;
@@ -26,6 +27,7 @@ mod judge;
 mod lexicon;
 mod modes;
 mod rank;
+mod steps;
 mod tables;
 
 pub use build::{Unwatched, Watch};
@@ -71,6 +73,8 @@ pub struct InterrogateOptions {
     pub ranks: bool,
     /// Ours, or clip-interrogator's with its quirks.
     pub rules: Rules,
+    /// Terms a block in which clip-interrogator ranks, its `chunk_size`.
+    pub peer_block: usize,
     /// Folder of the tables' embeddings; none: they are built anew each time.
     pub cache: Option<PathBuf>,
 }
@@ -88,6 +92,7 @@ impl Default for InterrogateOptions {
             terms_per_table: 5,
             ranks: false,
             rules: Rules::default(),
+            peer_block: 2048,
             cache: None,
         }
     }
@@ -103,11 +108,12 @@ enum Stage {
     Broken,
 }
 
-/// Makes `clip_prompt` (`clip_negative_prompt` in negative mode), `clip_terms`,
-/// `clip_term_tables` and `clip_term_scores`.
+/// Makes `caption` where it has a captioner, `clip_prompt` (`clip_negative_prompt` in negative
+/// mode), `clip_terms`, `clip_term_tables` and `clip_term_scores`.
 pub struct InterrogatorLabeler {
     name: String,
     image: SharedTower,
+    captioner: Option<Box<dyn Captioner>>,
     stage: Stage,
     scope: Scope,
     demo: bool,
@@ -116,8 +122,8 @@ pub struct InterrogatorLabeler {
 }
 
 impl InterrogatorLabeler {
-    /// Loads both towers of a CLIP; the image tower may be open already. Before it labels, it has
-    /// to be made ready.
+    /// Loads both towers of a CLIP; the image tower may be open already, and the captioner is.
+    /// Before it labels, it has to be made ready.
     ///
     /// # Errors
     /// As [`super::open`].
@@ -126,6 +132,7 @@ impl InterrogatorLabeler {
         runtime: &dyn Runtime,
         options: &LabelerOptions,
         interrogate: InterrogateOptions,
+        captioner: Option<Box<dyn Captioner>>,
         towers: &mut Towers,
     ) -> Result<Self, LabelError> {
         let manifest = &model.manifest;
@@ -140,16 +147,18 @@ impl InterrogatorLabeler {
                 message,
             });
         }
-        engine::check(&manifest.name, &interrogate)?;
+        engine::check(&manifest.name, &interrogate, captioner.is_some())?;
         let said = describe(&interrogate, &text);
-        let parts = [image.sha256(), &manifest.image.describe_preprocessing(), said.as_str()];
+        let said_by = captioner.as_ref().map_or("", |captioner| captioner.fingerprint());
+        let parts = [image.sha256(), &manifest.image.describe_preprocessing(), &said, said_by];
         let fingerprint = fingerprint("interrogate", STAGE_VERSION, &parts);
         Ok(Self {
             name: manifest.name.clone(),
             image,
             scope: interrogate.scope,
-            demo: manifest.demo,
-            fields: fields(&names, interrogate.mode),
+            demo: manifest.demo || captioner.as_ref().is_some_and(|captioner| captioner.is_demo()),
+            fields: fields(&names, interrogate.mode, captioner.is_some()),
+            captioner,
             fingerprint,
             stage: Stage::Opened(Box::new((text, interrogate))),
         })
@@ -175,6 +184,26 @@ impl InterrogatorLabeler {
         Ok(())
     }
 
+    /// The captions of the wanted pictures; a picture without one stands in `failures`.
+    fn captions(
+        &mut self,
+        pictures: &Pictures<'_>,
+        wanted: &[bool],
+        failures: &mut Vec<(usize, Failure)>,
+    ) -> Result<Vec<Option<String>>, LabelError> {
+        let Some(captioner) = &mut self.captioner else {
+            return Ok(vec![None; pictures.len()]);
+        };
+        let squares = pictures.squares(1).iter().zip(wanted);
+        let squares: Vec<Option<&[u8]>> = squares.map(|(square, wanted)| square.filter(|_| *wanted)).collect();
+        let mut captions = Vec::with_capacity(squares.len());
+        for (row, made) in captioner.caption(&squares)?.into_iter().enumerate() {
+            let made = made.and_then(|made| made.map_err(|failure| failures.push((row, failure))).ok());
+            captions.push(made.map(|caption| caption.text));
+        }
+        Ok(captions)
+    }
+
     fn is_wanted(&self, pictures: &Pictures<'_>, row: usize) -> bool {
         match self.scope {
             Scope::Missing => !pictures.has_prompt(row),
@@ -197,7 +226,8 @@ impl Labeler for InterrogatorLabeler {
     }
 
     fn geometries(&self) -> Vec<Geometry> {
-        vec![self.image.geometry()]
+        let captioner = self.captioner.as_ref().map(|captioner| captioner.geometry());
+        std::iter::once(self.image.geometry()).chain(captioner).collect()
     }
 
     fn is_demo(&self) -> bool {
@@ -209,31 +239,36 @@ impl Labeler for InterrogatorLabeler {
     }
 
     fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {
-        let given = self.image.embed(pictures, 0, |row| self.is_wanted(pictures, row))?;
+        let wanted: Vec<bool> = (0..pictures.len()).map(|row| self.is_wanted(pictures, row)).collect();
+        let given = self.image.embed(pictures, 0, |row| wanted[row])?;
+        let mut failures = given.failures;
+        let captions = self.captions(pictures, &wanted, &mut failures)?;
         let Stage::Ready(engine) = &mut self.stage else {
             return Err(LabelError::Option {
                 model: self.name.clone(),
                 message: "the interrogator was not made ready".to_owned(),
             });
         };
-        let embedded: Vec<(usize, &[f32])> = given
-            .rows
-            .iter()
-            .enumerate()
-            .filter_map(|(row, values)| values.as_deref().map(|values| (row, values)))
-            .collect();
-        let questions: Vec<Question<'_>> = embedded
-            .iter()
-            .map(|&(_, picture)| Question { picture, caption: "" })
-            .collect();
+        let is_failed = |row: usize| failures.iter().any(|(failed, _)| *failed == row);
+        let (mut rows, mut questions) = (Vec::new(), Vec::new());
+        for (row, picture) in given.rows.iter().enumerate() {
+            if let (Some(picture), false) = (picture, is_failed(row)) {
+                let caption = captions[row].as_deref().unwrap_or_default();
+                rows.push(row);
+                questions.push(Question { picture, caption });
+            }
+        }
         let mut answers: Vec<Option<Answer>> = vec![None; pictures.len()];
-        for (&(row, _), answer) in embedded.iter().zip(engine.ask(&questions)?) {
+        for (row, answer) in rows.into_iter().zip(engine.ask(&questions)?) {
             answers[row] = Some(answer);
         }
-        Ok(Labels {
-            columns: answer_columns(&answers, engine.lexicon()),
-            failures: given.failures,
-        })
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.fields.len());
+        if self.captioner.is_some() {
+            columns.push(Arc::new(captions.iter().map(Option::as_deref).collect::<StringArray>()));
+        }
+        columns.extend(answer_columns(&answers, engine.lexicon()));
+        failures.sort_by_key(|(row, _)| *row);
+        Ok(Labels { columns, failures })
     }
 }
 
@@ -263,27 +298,29 @@ fn describe(options: &InterrogateOptions, text: &TextTower) -> String {
         (tables, text.sha256(), spec.context, spec.pad_id),
         (options.mode.as_str(), options.scope == Scope::All, options.ranks),
         (options.max_terms, options.min_terms, options.classic_flavors),
-        (
-            options.candidates,
-            options.terms_per_table,
-            options.rules == Rules::Peer,
-        ),
+        (options.candidates, options.terms_per_table),
+        (options.rules == Rules::Peer, options.peer_block),
     );
     serde_json::to_string(&said).expect("texts, numbers and lists always become JSON")
 }
 
-fn fields(names: &ColumnNames, mode: Mode) -> Vec<FieldRef> {
+fn fields(names: &ColumnNames, mode: Mode, has_caption: bool) -> Vec<FieldRef> {
     let prompt = match mode {
         // Never to be taken for what the picture shows.
         Mode::Negative => "clip_negative_prompt",
         _ => "clip_prompt",
     };
-    vec![
+    let mut fields = Vec::new();
+    if has_caption {
+        fields.push(names.field("caption", DataType::Utf8));
+    }
+    fields.extend([
         names.field(prompt, DataType::Utf8),
         names.field("clip_terms", columns::list_type(DataType::Utf8)),
         names.field("clip_term_tables", columns::list_type(DataType::Utf8)),
         names.field("clip_term_scores", columns::list_type(DataType::Float32)),
-    ]
+    ]);
+    fields
 }
 
 /// The columns of [`fields`] but the caption, null where there is no answer.

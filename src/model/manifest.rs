@@ -238,6 +238,9 @@ pub struct TextSpec {
     /// What happens to a text before its tokenizer.
     #[serde(default)]
     pub clean: TextCleaning,
+    /// The same tower in steps (`scripts/export_clip_chain.py`), which makes chains of terms many
+    /// times cheaper; an ONNX file.
+    pub chain: Option<String>,
 }
 
 /// What happens to a text before its tokenizer, in `open_clip`'s words.
@@ -416,6 +419,7 @@ impl Manifest {
         let mut files = vec![self.image.file.as_str()];
         if let Some(text) = &self.text {
             files.extend([text.file.as_str(), text.tokenizer.as_str()]);
+            files.extend(text.chain.as_deref());
         }
         files.extend(self.output.iter().map(|output| output.labels.as_str()));
         files.extend(self.score.iter().filter_map(ScoreSpec::head_file));

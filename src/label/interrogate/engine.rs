@@ -10,6 +10,7 @@ use super::judge::TowerJudge;
 use super::lexicon::Lexicon;
 use super::modes::{self, CLASSIC_TABLES, ClassicTerms, Fit, Mode};
 use super::rank::{End, Ranked, Ranker, top, top_in_blocks};
+use super::steps::StepTower;
 use super::tables::TermTable;
 use crate::label::{LabelError, LabelerOptions, TextTower};
 use crate::model::{Model, Runtime};
@@ -24,9 +25,6 @@ pub enum Rules {
     /// As clip-interrogator 0.6.0, for comparison with it.
     Peer,
 }
-
-/// Terms a block in which clip-interrogator ranks.
-const PEER_BLOCK: usize = 2048;
 
 /// Repeated terms that a ranking may meet before the list of distinct ones runs short.
 const SPARE_REPEATS: usize = 32;
@@ -76,10 +74,19 @@ impl Engine {
                 rows.extend(table_rows(model, table, &mut text, options.cache.as_deref(), watch)?);
             }
         }
+        let steps = match (options.mode, text.spec().chain.clone()) {
+            (Mode::Best | Mode::Negative, Some(graph)) => {
+                let context = text.spec().context;
+                Some(StepTower::open(model, &graph, context, runtime, labeler)?)
+            }
+            _ => None,
+        };
+        let width = text.width();
+        let judge = TowerJudge::open(text, steps, lexicon.texts().to_vec())?;
         Ok(Self {
             model: model.manifest.name.clone(),
-            ranker: Ranker::open(rows, text.width(), runtime, labeler)?,
-            judge: TowerJudge::new(text, lexicon.texts().to_vec()),
+            ranker: Ranker::open(rows, width, runtime, labeler)?,
+            judge,
             lexicon,
             options,
         })
@@ -239,7 +246,7 @@ impl Engine {
     fn candidates(&self, scores: &[f32], range: Range<usize>, end: End) -> Vec<usize> {
         let wanted = self.options.candidates;
         match self.options.rules {
-            Rules::Peer => top_in_blocks(scores, range, wanted, end, PEER_BLOCK),
+            Rules::Peer => top_in_blocks(scores, range, wanted, end, self.options.peer_block),
             Rules::Clean => {
                 let nearest = top(scores, range, wanted, end);
                 self.lexicon.distinct(nearest.into_iter()).collect()
@@ -285,7 +292,7 @@ fn first_of_largest(values: &[f32]) -> usize {
 }
 
 /// Checks what the mode needs of the tables.
-pub fn check(model: &str, options: &InterrogateOptions) -> Result<(), LabelError> {
+pub fn check(model: &str, options: &InterrogateOptions, has_captioner: bool) -> Result<(), LabelError> {
     let (tables, mode) = (&options.tables, options.mode);
     let refuse = |message: String| LabelError::Option {
         model: model.to_owned(),
@@ -303,6 +310,7 @@ pub fn check(model: &str, options: &InterrogateOptions) -> Result<(), LabelError
             "the mode `classic` speaks of tables that are not there: {}",
             missing.join(", ")
         ))),
+        Mode::Caption if !has_captioner => Err(refuse("the mode `caption` needs a captioner".to_owned())),
         Mode::Caption => Ok(()),
         _ if tables.iter().all(|table| table.name == "negative") => {
             Err(refuse(format!("the mode `{}` needs a term table", mode.as_str())))
