@@ -194,6 +194,18 @@ pub struct InspectArgs {
     /// The raw entries as the containers hold them
     #[arg(long, group = "form")]
     pub raw: bool,
+    /// What the CLIP interrogator says: caption, prompt, terms with their scores (with --json too)
+    #[arg(long, conflicts_with_all = ["csv", "raw", "field"])]
+    pub interrogate: bool,
+    /// With --interrogate: a configuration file
+    #[arg(long, value_name = "FILE", requires = "interrogate", conflicts_with = "preset")]
+    pub config: Option<PathBuf>,
+    /// With --interrogate: a configuration that comes with the program [default: demo]
+    #[arg(long, value_name = "NAME", requires = "interrogate")]
+    pub preset: Option<String>,
+    /// With --interrogate: path of libonnxruntime.so
+    #[arg(long, value_name = "PATH", requires = "interrogate")]
+    pub onnxruntime: Option<PathBuf>,
     /// Only this field (prompt, negative_prompt, generator, seed, model …)
     #[arg(long, value_name = "NAME", group = "form")]
     pub field: Option<String>,

@@ -14,6 +14,7 @@ mod export;
 mod fingerprint;
 mod import;
 mod interrogate;
+mod look;
 mod missing;
 mod models;
 mod reparse;
@@ -25,6 +26,7 @@ mod tag_rules;
 
 pub use export::export;
 pub use import::import;
+pub use look::look;
 pub use reparse::reparse;
 pub use run::{plan, run};
 pub use search::search;

@@ -38,6 +38,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitStatus> {
     let status = match &cli.command {
         Command::Run(args) => commands::run(args, &cli.messages),
         Command::Plan(args) => commands::plan(args, &mut out),
+        Command::Inspect(args) if args.interrogate => commands::look(args, &mut out),
         Command::Inspect(args) => inspect::inspect(args, &mut out).map(|()| ExitStatus::Done),
         Command::Doctor(args) => doctor::doctor(args, &mut out),
         Command::Models(args) => commands::models(args, &cli.messages, &mut out),

@@ -10,6 +10,8 @@ mod layering;
 mod metadata_run;
 /// Whole runs with the embedded models (they skip where no ONNX Runtime is found).
 mod demo_run;
+/// Prompts of pictures that carry none, and where each prompt comes from.
+mod interrogate_run;
 /// A small web server for tests.
 mod http_server;
 /// Pulling, adding, checking and listing models, against a server of this machine.
