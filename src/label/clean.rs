@@ -21,7 +21,6 @@ fn push_repaired(letter: char, out: &mut String) {
     match letter {
         '\u{2018}'..='\u{201b}' | '\u{02bc}' => out.push('\''),
         '\u{201c}'..='\u{201f}' => out.push('"'),
-        '\u{00a0}' | '\u{3000}' => out.push(' '),
         '\u{0132}' => out.push_str("IJ"),
         '\u{0133}' => out.push_str("ij"),
         '\u{0149}' => out.push_str("\u{2bc}n"),
@@ -34,7 +33,7 @@ fn push_repaired(letter: char, out: &mut String) {
         // Full-width forms stand 0xfee0 above their ASCII letters.
         '\u{ff01}'..='\u{ff5e}' => out.extend(char::from_u32(letter as u32 - 0xfee0)),
         // Line ends and tabs are white space; other control characters and stray marks go.
-        '\t' | '\n' | '\r' | '\x0c' => out.push(' '),
+        '\u{00a0}' | '\u{3000}' | '\t' | '\n' | '\r' | '\x0c' => out.push(' '),
         '\0'..='\x1f' | '\x7f' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' => {}
         _ => out.push(letter),
     }

@@ -112,7 +112,7 @@ impl PromptPolicy {
     fn choose(&self, batch: &RecordBatch, metadata: Option<String>, row: usize) -> (Option<String>, &'static str) {
         let route = self.routes.iter().find(|route| {
             let style = text_at(batch, &route.column, row);
-            style.is_some_and(|style| route.styles.iter().any(|wanted| *wanted == style))
+            style.is_some_and(|style| route.styles.contains(&style))
         });
         for source in &self.order {
             let source = match (source, route) {

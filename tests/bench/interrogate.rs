@@ -211,6 +211,8 @@ fn made_up(seed: usize, width: usize) -> Vec<f32> {
     let value = |index: usize| ((seed * 7919 + index * 104_729) % 1009) as f32 / 504.5 - 1.0;
     let mut vector: Vec<f32> = (0..width).map(value).collect();
     let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-    vector.iter_mut().for_each(|value| *value /= length);
+    for value in &mut vector {
+        *value /= length;
+    }
     vector
 }

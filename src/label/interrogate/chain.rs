@@ -243,7 +243,9 @@ mod tests {
             .map(|letter| text.matches(letter).count() as f32)
             .collect();
         let length = counts.iter().map(|count| count * count).sum::<f32>().sqrt().max(1e-9);
-        counts.iter_mut().for_each(|count| *count /= length);
+        for count in &mut counts {
+            *count /= length;
+        }
         counts
     }
 

@@ -107,7 +107,9 @@ impl Engine {
             Mode::Classic => self.each(questions, &scores, |engine, question, scores| {
                 engine.classic(question, scores, engine.options.classic_flavors)
             })?,
-            Mode::Webui => self.each(questions, &scores, Self::webui)?,
+            Mode::Webui => self.each(questions, &scores, |engine, question, scores| {
+                Ok(engine.webui(question, scores))
+            })?,
             Mode::Best => self.best(questions, &scores)?,
             Mode::Negative => self.negative(questions, &scores)?,
         };
@@ -187,7 +189,7 @@ impl Engine {
         self.fit(&modes::classic(question.caption, &terms))
     }
 
-    fn webui(&self, question: Question<'_>, scores: &[f32]) -> Result<String, LabelError> {
+    fn webui(&self, question: Question<'_>, scores: &[f32]) -> String {
         let mut matches = Vec::new();
         for (_, range) in self.lexicon.positive_tables() {
             let wanted = self.options.terms_per_table;
@@ -196,7 +198,7 @@ impl Engine {
             let shares = modes::shares(&scores[range], &similarities);
             matches.extend(self.texts(&nearest).into_iter().zip(shares));
         }
-        Ok(modes::webui(question.caption, &matches, self.options.ranks))
+        modes::webui(question.caption, &matches, self.options.ranks)
     }
 
     /// The best of caption, classic, fast and chain, of equals the first.

@@ -92,7 +92,9 @@ impl Ranker {
         let mut all = Vec::with_capacity(pictures.len());
         for part in pictures.chunks(self.batch) {
             let mut values = Vec::with_capacity(self.batch * self.width);
-            part.iter().for_each(|picture| values.extend_from_slice(picture));
+            for picture in part {
+                values.extend_from_slice(picture);
+            }
             values.resize(self.batch * self.width, 0.0);
             let tensor = Tensor {
                 shape: vec![self.batch, self.width],

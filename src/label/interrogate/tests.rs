@@ -204,3 +204,47 @@ fn what_a_mode_lacks_is_said_at_once() {
     };
     assert!(refused(twice).contains("two term tables"));
 }
+
+#[test]
+fn a_tower_in_steps_says_what_the_whole_tower_says() {
+    let Some(runtime) = runtime() else { return };
+    let in_steps = crate::model::testing::model("tiny-chain-clip");
+    assert!(in_steps.manifest.text.as_ref().is_some_and(|text| text.chain.is_some()));
+    let mut whole = in_steps.clone();
+    whole.manifest.text.as_mut().unwrap().chain = None;
+    let squares: Vec<Vec<u8>> = (0..3_u8)
+        .map(|picture| {
+            (0..32 * 32 * 3)
+                .map(|at| (at * (7 + usize::from(picture)) % 251) as u8)
+                .collect()
+        })
+        .collect();
+    let pictures: Vec<Option<&[u8]>> = squares.iter().map(|square| Some(square.as_slice())).collect();
+    for mode in [Mode::Best, Mode::Negative] {
+        let said = [&in_steps, &whole].map(|model| {
+            let interrogate = InterrogateOptions {
+                mode,
+                tables: classic_tables(),
+                // More than the context of 77 takes, so that chains end at a full prompt.
+                max_terms: 40,
+                min_terms: 40,
+                ..InterrogateOptions::default()
+            };
+            let towers = &mut Towers::default();
+            let mut labeler = InterrogatorLabeler::open(model, runtime, &options(), interrogate, None, towers).unwrap();
+            labeler.make_ready(model, runtime, &options(), &Unwatched).unwrap();
+            let together = prompts(&labeler.label(&Pictures::of(&pictures)).unwrap());
+            let alone = pictures
+                .iter()
+                .map(|picture| labeler.label(&Pictures::of(&[*picture])).unwrap());
+            let alone: Vec<Option<String>> = alone.flat_map(|labels| prompts(&labels)).collect();
+            assert_eq!(together, alone, "{}", mode.as_str());
+            together
+        });
+        assert_eq!(said[0], said[1], "{}", mode.as_str());
+        assert!(
+            said[0].iter().flatten().any(|prompt| prompt.split(", ").count() > 1),
+            "{said:?}"
+        );
+    }
+}

@@ -38,7 +38,9 @@ fn row_of(text: &str) -> Vec<f32> {
         1.0,
     ];
     let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
-    row.iter_mut().for_each(|value| *value /= length);
+    for value in &mut row {
+        *value /= length;
+    }
     row
 }
 
@@ -77,6 +79,7 @@ fn sound() -> Counting {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what `embeddings` takes")]
 fn place(folder: &Path) -> Option<CachePlace<'_>> {
     Some(CachePlace { folder, model: "A/b" })
 }
