@@ -162,7 +162,8 @@ def load_peer(clip, blip, processor, arguments, cache: Path, margins: Margins):
     from clip_interrogator import clip_interrogator as peer
 
     peer.set = OrderedSet
-    load_list = peer.load_list
+    load_list = getattr(peer, "whole_load_list", peer.load_list)
+    peer.whole_load_list = load_list
     peer.load_list = lambda path, name=None: load_list(path, name)[: arguments.table_terms // (2 if name == "artists.txt" else 1)]
 
     def rank(self, image_features, text_embeds, top_count=1, reverse=False):
@@ -292,6 +293,11 @@ def parse_arguments():
     parser.add_argument("--max-terms", type=int, default=32)
     parser.add_argument("--train-steps", type=int, default=1500)
     parser.add_argument("--costs", action="store_true", help="time both instead of comparing prompts")
+    parser.add_argument("--only", nargs="+", default=["rank", "build", "best"], help="with --costs")
+    parser.add_argument("--tower", type=lambda text: [int(part) for part in text.split(",")], default=[256, 12, 4],
+                        help="with --costs: width, layers and heads of the text tower")  # fmt: skip
+    parser.add_argument("--built", type=int, default=10_000, help="with --costs: terms that are embedded")
+    parser.add_argument("--ranked", type=int, default=64, help="with --costs: pictures that are ranked")
     parser.add_argument("--seed", type=int, default=5)
     arguments = parser.parse_args()
     arguments.patched = not arguments.costs
