@@ -124,25 +124,24 @@ fn begin<'a>(
             text: start.prompt.to_owned(),
             worth: 0.0,
         };
-        if start.prompt.is_empty() {
+        if !start.prompt.is_empty() {
+            let similarity = judge.similarities(&[(start.picture, start.prompt)])?;
+            first.worth = similarity
+                .first()
+                .map_or(0.0, |&similarity| rules.end.worth(similarity));
+        } else if !phrases.is_empty() {
             let asked = Extension {
                 picture: start.picture,
                 prompt: "",
                 phrases: &phrases,
             };
-            let Some(choice) = choose(&[asked], rules.end, judge)?.pop() else {
-                continue;
-            };
-            first = choice.judged;
-            if rules.first_sign_as_peer {
-                first.worth = rules.end.worth(first.worth);
+            if let Some(choice) = choose(&[asked], rules.end, judge)?.pop() {
+                first = choice.judged;
+                if rules.first_sign_as_peer {
+                    first.worth = rules.end.worth(first.worth);
+                }
+                phrases.remove(choice.place);
             }
-            phrases.remove(choice.place);
-        } else {
-            let similarity = judge.similarities(&[(start.picture, start.prompt)])?;
-            first.worth = similarity
-                .first()
-                .map_or(0.0, |&similarity| rules.end.worth(similarity));
         }
         growing.push(Growing {
             picture: start.picture,
@@ -190,10 +189,14 @@ fn choose(asked: &[Extension<'_>], end: End, judge: &mut dyn Judge) -> Result<Ve
         let best = (0..scores.len())
             .map(|place| worth(&place))
             .fold(f32::NEG_INFINITY, f32::max);
-        let near: Vec<usize> = (0..scores.len())
+        let mut near: Vec<usize> = (0..scores.len())
             .filter(|place| worth(place) >= best - reach)
             .take(MAX_NEAR_TIES)
             .collect();
+        if near.is_empty() {
+            // No score is a number: the first is as good as any.
+            near.push(0);
+        }
         let texts: Vec<String> = near
             .iter()
             .map(|&place| extended(question.prompt, judge.phrase(question.phrases[place])))
@@ -363,6 +366,17 @@ mod tests {
         rounding.error = 1e-3;
         let starts = pictures.iter().map(|picture| start(picture, "c")).collect();
         assert_eq!(chains(starts, rules(), &mut rounding).unwrap(), alone);
+    }
+
+    #[test]
+    fn nothing_to_say_is_an_empty_prompt_in_its_place() {
+        let picture = vector("ab");
+        let nothing = ChainStart {
+            phrases: Vec::new(),
+            ..start(&picture, "")
+        };
+        let grown = chains(vec![nothing, start(&picture, "")], rules(), &mut judge()).unwrap();
+        assert_eq!(grown, ["", "ab"]);
     }
 
     #[test]
