@@ -45,6 +45,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Finds the images nearest to a text or to another image, by the dataset's CLIP
     Search(SearchArgs),
+    /// Writes a page to look at a dataset in a browser: OUT/_labelmill/report/index.html
+    Report(ReportArgs),
     /// Prints a completion script for a shell
     Completions {
         /// The shell.
@@ -285,4 +287,25 @@ pub struct ReparseArgs {
 pub struct DatasetArgs {
     /// Dataset folder
     pub out: PathBuf,
+}
+
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Dataset folder
+    pub out: PathBuf,
+    /// Longest side of a thumbnail in pixels; 0 makes none
+    #[arg(long, value_name = "PIXELS", default_value_t = 256, value_parser = thumbnail_pixels)]
+    pub thumbnails: u32,
+    /// Rows on the page at most, the first ones
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    pub max_rows: usize,
+}
+
+/// A sheet has four thumbnails a side and must fit into a JPEG file and a graphics card's texture.
+fn thumbnail_pixels(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(pixels) if pixels == 0 || (32..=1024).contains(&pixels) => Ok(pixels),
+        _ => Err("0, or 32 to 1024".to_owned()),
+    }
 }

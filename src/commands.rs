@@ -1,5 +1,5 @@
-//! `run`, `plan`, `models`, `verify`, `compact`, `reparse`, `export`, `import`, `search`: the glue between the command
-//! line and the rest.
+//! `run`, `plan`, `models`, `verify`, `compact`, `reparse`, `export`, `import`, `search`, `report`: the glue between the
+//! command line and the rest.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ mod look;
 mod missing;
 mod models;
 mod reparse;
+mod report;
 mod run;
 mod search;
 mod store;
@@ -28,6 +29,7 @@ pub use export::export;
 pub use import::import;
 pub use look::look;
 pub use reparse::reparse;
+pub use report::report;
 pub use run::{plan, run};
 pub use search::search;
 pub use store::models;

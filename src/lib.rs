@@ -39,6 +39,8 @@ pub mod stop;
 pub mod report;
 // Numbers for Prometheus.
 pub mod metrics;
+// A page to look at a dataset.
+pub mod gallery;
 // What a person sees meanwhile.
 pub mod progress;
 // `inspect`.

@@ -48,6 +48,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitStatus> {
         Command::Export(args) => commands::export(args, &mut out),
         Command::Import(args) => commands::import(args, &mut out),
         Command::Search(args) => commands::search(args, &mut out),
+        Command::Report(args) => commands::report(args, &cli.messages, &mut out),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "labelmill", &mut out);
             Ok(ExitStatus::Done)

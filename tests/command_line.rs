@@ -13,6 +13,7 @@ fn help_names_every_command_and_completions_are_written() {
         "models",
         "verify",
         "compact",
+        "report",
         "completions",
         "man",
     ] {

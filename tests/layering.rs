@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::support::repository;
 
 /// Each stage (or shared module) and what it may name of the crate.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("record", &[]),
     ("source", &["record"]),
     ("metadata", &["record"]),
@@ -31,6 +31,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "record", "plan", "source", "prepare", "label", "write", "report", "progress", "clock", "stop",
         ],
     ),
+    ("gallery", &["record", "decode", "source", "progress"]),
     ("exit", &[]),
 ];
 

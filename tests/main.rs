@@ -24,5 +24,7 @@ mod exports;
 mod malformed;
 /// Metadata columns made anew from their raw entries.
 mod reparse;
+/// The page to look at a dataset; tests/browser uses it in a browser.
+mod report;
 /// What the README promises.
 mod readme;
