@@ -1,5 +1,5 @@
 # What quickstart, test and check have in common: finding or fetching the tools that a build needs.
-# Sourced, not run. Needs bash 5. Fetches only from PyPI (cmake, ninja, ONNX Runtime) and Debian (nasm, python3-venv).
+# Sourced, not run. Needs bash 5. Fetches only from PyPI (cmake, ninja, ONNX Runtime) and Debian (nasm, python3-venv, chromium).
 
 repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 target="${CARGO_TARGET_DIR:-$repository/target}"
@@ -104,6 +104,16 @@ want_nasm() {
     if have nasm || have yasm; then return; fi
     if may_apt_install && apt_install nasm && have nasm; then return; fi
     say "note: there is no NASM, so JPEG decoding will be slower (install nasm and build again)"
+}
+
+# A browser for the page's tests, which skip without one.
+want_chromium() {
+    local name
+    for name in chromium chromium-browser google-chrome google-chrome-stable chrome; do
+        if have "$name"; then return; fi
+    done
+    if may_apt_install && apt_install chromium && have chromium; then return; fi
+    say "note: there is no Chromium, so the page is not tested in a browser (install chromium)"
 }
 
 # ONNX Runtime goes to .runtime/.

@@ -27,3 +27,30 @@ fn every_preset_is_named() {
         );
     }
 }
+
+#[test]
+fn every_block_says_its_language_so_that_it_is_run_or_says_why_not() {
+    let readme = readme();
+    let mut inside = false;
+    for (number, line) in readme.lines().enumerate() {
+        let Some(language) = line.trim_start().strip_prefix("```") else {
+            continue;
+        };
+        assert!(
+            inside || !language.trim().is_empty(),
+            "README.md:{}: the block has no language, so tests/python/check_readme.py cannot run it",
+            number + 1
+        );
+        inside = !inside;
+    }
+}
+
+#[test]
+fn every_command_is_in_the_table() {
+    use clap::CommandFactory;
+    let readme = readme();
+    for command in labelmill::cli::Cli::command().get_subcommands() {
+        let name = format!("`labelmill {}", command.get_name());
+        assert!(readme.contains(&name), "README.md does not name {name}`");
+    }
+}
