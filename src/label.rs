@@ -212,7 +212,7 @@ pub fn open_beside(
     Ok(match model.manifest.kind {
         ModelKind::Clip => Box::new(ClipLabeler::open(model, runtime, options, towers)?),
         ModelKind::Tagger => Box::new(TaggerLabeler::open(model, runtime, options)?),
-        ModelKind::Score => Box::new(ScoreLabeler::open(model, runtime, options)?),
+        ModelKind::Score => Box::new(ScoreLabeler::open(model, runtime, options, towers)?),
         ModelKind::Captioner => Box::new(CaptionLabeler::open(model, runtime, options)?),
     })
 }

@@ -1,7 +1,6 @@
 //! The image tower of a CLIP, for every labeler of a device that wants it: a picture of a batch
 //! goes through it once, whoever asks first.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::batch::{Encoded, ImageModel};
@@ -18,8 +17,9 @@ pub struct Towers {
     open: Vec<(TowerKey, SharedTower)>,
 }
 
-/// What a tower is known by: the model's name, and the folder of its files.
-type TowerKey = (String, Option<PathBuf>);
+/// What a tower is known by: its file's hash, the tensor that is taken and how pixels get there. A
+/// score over a CLIP's embeddings so shares the tower of that CLIP, under whatever name.
+type TowerKey = [String; 3];
 
 impl Towers {
     /// The image tower of a model, loaded and checked where it is not open yet.
@@ -29,7 +29,12 @@ impl Towers {
         runtime: &dyn Runtime,
         options: &LabelerOptions,
     ) -> Result<SharedTower, LabelError> {
-        let key = (model.manifest.name.clone(), model.folder().map(PathBuf::from));
+        let image = &model.manifest.image;
+        let key = [
+            model.file(&image.file)?.sha256,
+            image.output.clone(),
+            image.describe_preprocessing(),
+        ];
         if let Some((_, tower)) = self.open.iter().find(|(known, _)| *known == key) {
             return Ok(tower.clone());
         }

@@ -106,3 +106,65 @@ fn tables_are_checked() {
         assert!(check_tables(&tables).unwrap_err().contains(says));
     }
 }
+
+const SCORE: &str = r#"name = "s"
+aliases = ["Some/Score", "score@2"]
+kind = "score"
+description = "d"
+licence = "MIT"
+origin = "o"
+[image]
+file = "image.onnx"
+input = "input"
+output = "output"
+size = 224
+layout = "nhwc"
+channels = "bgr"
+scale = "0..255"
+geometry = { squash-crop = { side = 256, jpeg = 75 } }
+filter = "bilinear"
+alpha = "drop"
+[score]
+column = "nsfw"
+range = [0.0, 1.0]
+head = { file = "head.onnx", input = "embedding", output = "score" }
+"#;
+
+#[test]
+fn a_score_is_read_with_its_head_and_its_aliases() {
+    let manifest = Manifest::parse(SCORE, "here").unwrap();
+    assert_eq!(manifest.needed_files(), ["image.onnx", "head.onnx"]);
+    let side = 256;
+    assert_eq!(manifest.image.geometry, Fit::SquashCrop { side, jpeg: Some(75) });
+    for name in ["s", "S", "some/score", "Some/Score", "SCORE@2"] {
+        assert!(manifest.answers_to(name), "{name}");
+    }
+    assert!(!manifest.answers_to("score"));
+}
+
+#[test]
+fn a_score_that_cannot_be_is_refused() {
+    for (from, to, says) in [
+        ("column = \"nsfw\"", "column = \"NSFW score\"", "`score.column`"),
+        ("range = [0.0, 1.0]", "range = [1.0, 0.0]", "`score.range`"),
+        ("kind = \"score\"", "kind = \"tagger\"", "`[score]` belongs to scores"),
+        ("side = 256", "side = 200", "224 to 4096"),
+        ("jpeg = 75", "jpeg = 0", "JPEG quality 0"),
+        ("\"score@2\"", "\"a b\"", "`aliases` names `a b`"),
+        ("input = \"embedding\"", "input = \"\"", "`score.head.input`"),
+        (
+            "file = \"head.onnx\"",
+            "file = \"../head.onnx\"",
+            "leaves the model's folder",
+        ),
+    ] {
+        assert!(SCORE.contains(from), "{from}");
+        let message = Manifest::parse(&SCORE.replacen(from, to, 1), "here")
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains(says), "{message} should say {says}");
+    }
+    let without = SCORE.split("[score]").next().unwrap();
+    let message = Manifest::parse(without, "here").unwrap_err().to_string();
+    assert!(message.contains("there is no `[score]`"), "{message}");
+}
