@@ -72,13 +72,16 @@ def random_open_clip(architecture: str, weights: str, quick: bool, arguments):
     return model
 
 
+def architecture_and_weights(arguments):
+    architecture, _, weights = arguments.model.partition("/")
+    return architecture, str(arguments.checkpoint) if arguments.checkpoint else weights
+
+
 def load_open_clip(arguments):
-    """The model, its preprocessing, its architecture and its weights' name."""
+    """The model and its preprocessing."""
     import open_clip
 
-    architecture, _, weights = arguments.model.partition("/")
-    if arguments.checkpoint:
-        weights = str(arguments.checkpoint)
+    architecture, weights = architecture_and_weights(arguments)
     if not weights and not arguments.random_weights:
         raise SystemExit(f"{arguments.model} names no weights: write ARCHITECTURE/WEIGHTS, --checkpoint or --random-weights")
     quick = weights == "openai" or arguments.quickgelu
@@ -94,7 +97,7 @@ def load_open_clip(arguments):
     model = model.eval().requires_grad_(False)
     if arguments.random_weights:
         liven(model, preprocess, common.read_pictures(arguments.pictures, preprocess["size"]))
-    return model, preprocess, architecture, weights
+    return model, preprocess
 
 
 @torch.no_grad()
@@ -180,12 +183,16 @@ def licence_of(tag: str, arguments) -> str:
 
 
 def export_open_clip(arguments):
+    model, preprocess = load_open_clip(arguments)
+    return export_loaded(model, preprocess, arguments)
+
+
+def export_loaded(model, preprocess, arguments):
+    """Writes a loaded model's folder; the model's attention is exchanged on the way."""
     import open_clip
 
-    model, preprocess, architecture, weights = load_open_clip(arguments)
-    if arguments.keep_torch:
-        torch.save(model.state_dict(), arguments.keep_torch)
-    tag = pathlib.Path(weights).stem if arguments.checkpoint else weights
+    architecture, tag = architecture_and_weights(arguments)
+    tag = pathlib.Path(tag).stem if arguments.checkpoint else tag
     name = arguments.name or common.slug(architecture if tag == "openai" else f"{architecture}-{tag.split('_')[0]}".strip("-"))
     folder = arguments.to / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -278,7 +285,7 @@ def parse_arguments(given=None):
     parser.add_argument("--name", help="name in the manifest")
     parser.add_argument("--checkpoint", type=pathlib.Path, help="weights of an open_clip architecture")
     parser.add_argument("--licence", help="licence of the weights, for the manifest")
-    parser.add_argument("--precision", choices=["fp32", "fp16"], default="fp32")
+    parser.add_argument("--precision", choices=common.PRECISIONS, default="fp32")
     parser.add_argument("--tower", choices=["image", "text", "both"], default="both")
     parser.add_argument("--no-chain", dest="chain", action="store_false", help="without the text tower in steps")
     parser.add_argument("--quickgelu", action="store_true", help="OpenAI's activation, for own checkpoints trained with it")
@@ -288,7 +295,6 @@ def parse_arguments(given=None):
     parser.add_argument("--tiny", type=lambda text: [int(part) for part in text.split(",")], help="WIDTH,LAYERS,HEADS")
     parser.add_argument("--size", type=int, help="with --tiny: side of the picture in pixels")
     parser.add_argument("--no-check", dest="check", action="store_false", help="do not run the written graphs beside torch")
-    parser.add_argument("--keep-torch", type=pathlib.Path, help="also save the torch weights there")
     arguments = parser.parse_args(given)
     if arguments.tiny and not arguments.random_weights:
         parser.error("--tiny goes with --random-weights")

@@ -11,6 +11,9 @@ import torch
 from PIL import Image
 
 OPSET = 18
+PRECISIONS = ["fp32", "fp16", "half-weights"]
+"""The last keeps 32-bit arithmetic and stores weights in 16 bits; for graphs below 2 GiB."""
+
 LARGEST_PLAIN_FILE = 1_900_000_000
 """Protobuf ends at 2 GiB; larger weights go into `NAME.onnx.data`, which the manifest lists."""
 
@@ -63,7 +66,9 @@ def export_graph(module, example, path: pathlib.Path, names, dynamic, precision=
     data.unlink(missing_ok=True)
     program.save(str(path), external_data=weights > LARGEST_PLAIN_FILE)
     del program
-    if check and precision == "fp32":
+    if precision == "half-weights":
+        half_weights(path)
+    elif check and precision == "fp32":
         check_graph(module, example, path, names)
     return [path.name] + ([data.name] if data.exists() else [])
 
@@ -87,14 +92,21 @@ def check_graph(module, example, path: pathlib.Path, names):
                 raise SystemExit(f"{path} does not compute what the module does")
 
 
+@torch.no_grad()
+def round_weights(module: torch.nn.Module):
+    """Makes every weight one that a 16-bit float holds."""
+    for parameter in module.parameters():
+        parameter.copy_(parameter.half().float())
+
+
 def half_weights(path: pathlib.Path):
-    """Stores the 32-bit weights of a small graph as 16-bit ones with a Cast behind each: half the
-    file, the same arithmetic. For cut-down test models."""
+    """Stores a graph's weights as 16-bit floats with a cast behind each: half the file, all
+    arithmetic in 32 bits."""
     model = onnx.load(path)
     kept, casts = [], []
     for tensor in model.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < 64:
+        if values.dtype != np.float32 or values.size < 64 or not np.isfinite(values.astype(np.float16)).all():
             kept.append(tensor)
             continue
         kept.append(onnx.numpy_helper.from_array(values.astype(np.float16), tensor.name + "_half"))
@@ -153,7 +165,7 @@ def add_arguments(parser):
     """The arguments that every export of a tagger has."""
     parser.add_argument("--to", type=pathlib.Path, required=True, help="folder that takes the model's folder")
     parser.add_argument("--name", help="name in the manifest")
-    parser.add_argument("--precision", choices=["fp32", "fp16"], default="fp32")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument("--random-weights", action="store_true", help="the architecture alone, for tests and benchmarks")
     parser.add_argument("--pictures", type=pathlib.Path, help="with --random-weights: spread scores over these pictures")
     parser.add_argument("--seed", type=int, default=1)
