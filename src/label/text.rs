@@ -375,6 +375,42 @@ mod tests {
     }
 
     #[test]
+    fn ids_are_open_clips_on_its_own_vocabulary() {
+        // The real vocabulary, cut down to what these texts need (scripts/make_model_goldens.py).
+        let golden = |name: &str| {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/golden/models")
+                .join(name);
+            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        let tokenizer = read_tokenizer(&golden("clip-tokenizer.json"), "clip").unwrap();
+        let ids = |text: &str| -> Vec<u32> {
+            let encoded = tokenizer.encode(cleaned(text, TextCleaning::Lower), true).unwrap();
+            encoded.get_ids().to_vec()
+        };
+        let said: serde_json::Value = serde_json::from_slice(&golden("clip-ids.json")).unwrap();
+        let rows = said.as_array().unwrap();
+        assert!(rows.len() > 40);
+        let mut wrong = Vec::new();
+        for row in rows {
+            let text = row["text"].as_str().unwrap();
+            let wanted: Vec<u32> = row["ids"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|id| id.as_u64().unwrap() as u32)
+                .collect();
+            let made = ids(text);
+            if made != wanted {
+                wrong.push(format!("{text:?}: {made:?}, open_clip gives {wanted:?}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert_eq!(ids("a photo of a cat"), [49406, 320, 1125, 539, 320, 2368, 49407]);
+        assert_eq!(ids("l'art nouveau"), [49406, 331, 262, 794, 29948, 49407]);
+    }
+
+    #[test]
     fn a_model_without_text_says_so() {
         let Some(runtime) = runtime() else { return };
         let error = TextTower::open(&model("tiny-wd-tagger"), runtime, &LabelerOptions::default())
