@@ -233,7 +233,7 @@ fn place(name: &str) -> usize {
         &["style", "style_score"],
         &["tags", "tag_scores", "tag_categories"],
         &["rating", "rating_score"],
-        &["aesthetic"],
+        &["aesthetic", "nsfw"],
     ];
     /// Further zero-shot tables stand beside `style`.
     const ZERO_SHOT: usize = 2;
