@@ -96,7 +96,7 @@ pub struct TagArgs {
     /// Rules of a known tool, which the other flags change: webui-deepbooru, wd, kohya
     #[arg(long, value_name = "NAME", help_heading = "Tags")]
     pub preset: Option<String>,
-    /// Score from which on tags stay: N for all, or CATEGORY=N (may be repeated) [default: 0.35]
+    /// Score from which on tags stay: N for all, CATEGORY=N, or @CSV with one a tag (may be repeated) [default: 0.35]
     #[arg(long, value_name = "[CATEGORY=]N", help_heading = "Tags")]
     pub threshold: Vec<String>,
     /// Cut each category in the widest gap of its scores instead

@@ -78,9 +78,15 @@ fn appearance(args: &TagArgs, rules: &mut TagRules) {
     }
 }
 
-/// `0.4` for every category, `character=0.8` for one. A threshold for all takes the place of a
-/// preset's own ones.
+/// `0.4` for every category, `character=0.8` for one, `@FILE` for single tags. A threshold for all
+/// takes the place of a preset's own ones.
 fn thresholds(typed: &[String], rules: &mut TagRules) -> anyhow::Result<()> {
+    let (files, typed): (Vec<&String>, Vec<&String>) = typed.iter().partition(|typed| typed.starts_with('@'));
+    for file in files {
+        rules
+            .tag_thresholds
+            .extend(tag_thresholds(Path::new(file.trim_start_matches('@')))?);
+    }
     let number = |text: &str, typed: &str| {
         let number = text
             .trim()
@@ -93,7 +99,7 @@ fn thresholds(typed: &[String], rules: &mut TagRules) -> anyhow::Result<()> {
         rules.threshold = number(typed, typed)?;
         rules.thresholds.clear();
     }
-    for typed in typed {
+    for typed in &typed {
         if let Some((category, score)) = typed.split_once('=') {
             rules
                 .thresholds
@@ -101,6 +107,37 @@ fn thresholds(typed: &[String], rules: &mut TagRules) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Thresholds of single tags: CSV whose header has `name` (or `tag`) and `best_threshold` (or
+/// `threshold`), as published beside some taggers.
+fn tag_thresholds(file: &Path) -> anyhow::Result<BTreeMap<String, f32>> {
+    let place = file.display();
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_path(file)
+        .with_context(|| format!("reading {place}"))?;
+    let header = reader.headers().with_context(|| format!("reading {place}"))?.clone();
+    let column = |names: [&str; 2]| {
+        let found = names
+            .iter()
+            .find_map(|name| header.iter().position(|known| known.trim() == *name));
+        found.ok_or_else(|| UsageError::error(format!("{place}: its header has no column `{}`", names[0])))
+    };
+    let (tag, threshold) = (column(["name", "tag"])?, column(["best_threshold", "threshold"])?);
+    let mut thresholds = BTreeMap::new();
+    for record in reader.records() {
+        let record = record.with_context(|| format!("reading {place}"))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let score = record.get(threshold).and_then(|text| text.trim().parse::<f32>().ok());
+        let (Some(tag), Some(score)) = (record.get(tag), score.filter(|score| (0.0..=1.0).contains(score))) else {
+            return Err(UsageError::error(format!(
+                "{place} line {line}: a tag and a number from 0 to 1 are wanted"
+            )));
+        };
+        thresholds.insert(normal(tag), score);
+    }
+    Ok(thresholds)
 }
 
 /// The items of a list: typed with commas, or one a line in `@FILE`.
@@ -179,6 +216,35 @@ mod tests {
         assert!(rules.exclude.contains("red_hair") && rules.exclude.contains("solo"));
         assert_eq!(rules.replace["grey_hair"], "gray_hair");
         assert_eq!((rules.order, rules.escape), (Order::Alphabetical, Escape::Parentheses));
+    }
+
+    #[test]
+    fn thresholds_of_single_tags_come_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("selected_tags.csv");
+        fs::write(
+            &file,
+            "tag_id,name,category,best_threshold\n1,long hair,0,0.42\n2,\"a,b\",0,0.5\n",
+        )
+        .unwrap();
+        let typed = |file: &Path| TagArgs {
+            threshold: vec![format!("@{}", file.display()), "0.3".into()],
+            ..TagArgs::default()
+        };
+        let rules = rules(typed(&file));
+        assert_eq!(
+            (rules.tag_thresholds["long_hair"], rules.tag_thresholds["a,b"]),
+            (0.42, 0.5)
+        );
+        assert!(rules.threshold < 0.31);
+        for (text, says) in [
+            ("name,count\na,1\n", "no column `best_threshold`"),
+            ("tag,threshold\na,1\nb,2\n", "line 3"),
+        ] {
+            fs::write(&file, text).unwrap();
+            let message = tag_rules(&typed(&file)).unwrap_err().to_string();
+            assert!(message.contains(says), "{message}");
+        }
     }
 
     #[test]

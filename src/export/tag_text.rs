@@ -96,6 +96,8 @@ pub struct TagRules {
     pub threshold: f32,
     /// Thresholds of single categories.
     pub thresholds: BTreeMap<String, f32>,
+    /// Thresholds of single tags, which win over their category's.
+    pub tag_thresholds: BTreeMap<String, f32>,
     /// Whether the threshold itself stays.
     pub compare: Compare,
     /// Whether the threshold of a category is the middle of its widest gap of scores instead.
@@ -147,6 +149,7 @@ impl Default for TagRules {
         Self {
             threshold: 0.35,
             thresholds: BTreeMap::new(),
+            tag_thresholds: BTreeMap::new(),
             compare: Compare::AtLeast,
             mcut: false,
             categories: BTreeSet::new(),
@@ -262,7 +265,10 @@ impl TagRules {
         let mut sorted: Vec<&Scored<'_>> = tags.iter().collect();
         sorted.sort_by(|one, other| other.score.total_cmp(&one.score));
         let stays = |tag: &&Scored<'_>| {
-            let (cut, compare) = cuts[tag.category];
+            let (cut, compare) = match self.tag_thresholds.get(tag.tag) {
+                Some(own) => (*own, self.compare),
+                None => cuts[tag.category],
+            };
             let is_above = match compare {
                 Compare::AtLeast => tag.score >= cut,
                 Compare::Above => tag.score > cut,

@@ -113,6 +113,12 @@ fn thresholds_and_limits_of_single_categories() {
     tags.extend(of("character", &[("x", 0.79), ("y", 0.8)]));
     tags.extend(of("meta", &[("highres", 0.99)]));
     assert_eq!(text(&rules, &tags), "b, y, c");
+    let own = TagRules {
+        tag_thresholds: BTreeMap::from([("low".to_owned(), 0.2), ("b".to_owned(), 0.95)]),
+        top: None,
+        ..rules.clone()
+    };
+    assert_eq!(text(&own, &tags), "y, c, a, low", "a tag's own threshold wins");
     let only = TagRules {
         categories: names(&["character"]),
         ..rules
