@@ -122,7 +122,8 @@ def liven(model: DeepDanbooru, pictures):
     head = model.head.weight[:, :, 0, 0]
     # What all pictures share would be most of every score: it is taken out of the head.
     head -= torch.outer(head @ mean, mean) / mean.dot(mean)
-    head *= 2.0 / (seen @ head.T).std(0).clamp(min=1e-6)[:, None]
+    # Half a logit of spread: a random network of this depth makes much of a level more or less.
+    head *= 0.5 / (seen @ head.T).std(0).clamp(min=1e-6)[:, None]
 
 
 def build(arguments):
