@@ -26,5 +26,9 @@ mod malformed;
 mod reparse;
 /// The page to look at a dataset; tests/browser uses it in a browser.
 mod report;
+/// Cut-down models of each family against Python's values (they skip without ONNX Runtime).
+mod model_parity;
+/// A model of one's own, from a manifest alone (skips likewise).
+mod unseen_tagger;
 /// What the README promises.
 mod readme;
