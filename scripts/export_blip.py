@@ -30,7 +30,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
@@ -270,7 +270,7 @@ def write_graphs(model: BlipForConditionalGeneration, out: Path, half: bool, ste
 
 
 class Graphs:
-    """The written graphs, run the plain way: one picture after another's token, greedy, nothing dropped."""
+    """The written graphs, run the plain way: greedy, nothing dropped."""
 
     def __init__(self, folder: Path, threads: int = 1):
         options = onnxruntime.SessionOptions()
@@ -285,27 +285,32 @@ class Graphs:
         names = [entry.name for entry in self.vision.get_outputs()]
         return dict(zip(names, self.vision.run(names, {"pixel_values": pixels}), strict=True))
 
-    def logits(self, pixels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Logits after every one of the ids, [B, length, V]."""
+    def steps(self, pixels: np.ndarray) -> Generator[np.ndarray, np.ndarray, None]:
+        """Is sent the next ids, [B, 1], and gives the logits after them, [B, 1, V]; begin by sending None."""
         batch, cross = len(pixels), self.cross(pixels)
         names = [f"{kind}.{layer}" for layer in range(self.layers) for kind in ("key", "value")]
         past = {name: np.zeros((batch, 1, self.heads, 0, self.width), np.float32) for name in names}
         source = np.stack([np.arange(batch), np.zeros(batch, np.int64)], 1)[:, None]
-        rows = []
-        for position in range(ids.shape[1]):
+        ids, position = (yield), 0
+        while True:
             feeds = {f"past_{name}": value for name, value in past.items()} | cross
-            feeds |= {"input_ids": ids[:, position : position + 1], "position": np.array([position]), "source": source}
+            feeds |= {"input_ids": ids, "position": np.array([position]), "source": source}
             logits, *grown = self.step.run(["logits", *names], feeds)
             past = dict(zip(names, grown, strict=True))
-            rows.append(logits)
-        return np.concatenate(rows, 1)
+            ids, position = (yield logits), position + 1
 
+    def logits(self, pixels: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """Logits after every one of the ids, [B, length, V]."""
+        steps = self.steps(pixels)
+        next(steps)
+        return np.concatenate([steps.send(ids[:, place : place + 1]) for place in range(ids.shape[1])], 1)
 
     def greedy(self, pixels: np.ndarray, begin: int, end: int, length: int) -> list[list[int]]:
         """Ids of greedy captions, without the first."""
-        ids = np.full((len(pixels), 1), begin, np.int64)
+        steps, ids = self.steps(pixels), np.full((len(pixels), 1), begin, np.int64)
+        next(steps)
         while ids.shape[1] < length and not (ids == end).any(1).all():
-            ids = np.concatenate([ids, self.logits(pixels, ids)[:, -1:].argmax(-1)], 1)
+            ids = np.concatenate([ids, steps.send(ids[:, -1:]).argmax(-1)], 1)
         return [row[: row.index(end)] if end in row else row for row in ids[:, 1:].tolist()]
 
 

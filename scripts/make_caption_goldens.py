@@ -7,10 +7,10 @@ writes tests/fixtures/models/tiny-captioner (a BLIP of made-up weights, wide eno
 at different lengths) and tests/golden/captions/tiny-captioner.json: pictures that a formula makes, and the ids that
 BlipForConditionalGeneration.generate gives for them in greedy, with beams, lengths, a penalty and the prompt. With
 
-    python scripts/make_caption_goldens.py --demo CHECKPOINT-FOLDER
+    python scripts/make_caption_goldens.py --demo DIR
 
-it writes tests/golden/captions/demo-captioner.json instead, from the checkpoint that models/demo-captioner was
-exported from and the sample pictures.
+it writes tests/golden/captions/demo-captioner.json instead, from what train_demo_captioner.py left in DIR and the
+sample pictures.
 
 requirements: those of export_blip.py
 """
@@ -84,15 +84,20 @@ def generate(model: BlipForConditionalGeneration, pixels: torch.Tensor, prompt: 
     return rows
 
 
-def make_tiny() -> None:
-    folder = REPOSITORY / "tests/fixtures/models/tiny-captioner"
-    # Wide weights, so that pictures matter and captions end.
+def tiny_model() -> BlipForConditionalGeneration:
+    """The tiny captioner: wide weights, so that pictures matter, and a last id that is likely enough."""
     wide = ["vision_config.initializer_range=0.3", "text_config.initializer_range=0.35", "initializer_range=0.35"]
     model = export_blip.random_model([*TINY, *wide], seed=11).eval()
     head = model.text_decoder.cls.predictions
     with torch.no_grad():
         head.bias[model.config.text_config.sep_token_id] += END_BIAS
     assert head.decoder.bias is head.bias
+    return model
+
+
+def make_tiny() -> None:
+    folder = REPOSITORY / "tests/fixtures/models/tiny-captioner"
+    model = tiny_model()
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "picture", "of", ",", ".", "'s", "##s"]
     vocabulary += [f"word{index}" for index in range(len(vocabulary), 79)] + ["[DEC]"]
     export_blip.write_graphs(model, folder, half=False)
@@ -107,13 +112,17 @@ def make_tiny() -> None:
     write_golden("tiny-captioner", model, pixels_of(squares), prompt)
 
 
-def make_demo(checkpoint: Path) -> None:
-    model = BlipForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32).eval()
+def make_demo(data_dir: Path) -> None:
+    import train_demo_captioner
+    import train_demo_models
+
+    tokenizer = train_demo_captioner.load_tokenizer(data_dir, train_demo_models.Art.load(data_dir))
+    clip = REPOSITORY / "models/demo-clip"
+    model, _ = train_demo_captioner.trained_model(data_dir, clip, tokenizer.get_vocab_size())
     side = model.config.vision_config.image_size
-    words = (checkpoint / "vocab.txt").read_text().splitlines()
     pictures = [Image.open(path).convert("RGB").resize((side, side), Image.BICUBIC) for path in samples()]
     pixels = pixels_of(np.stack([np.asarray(picture) for picture in pictures]))
-    write_golden("demo-captioner", model, pixels, [words.index(word) for word in ("a", "picture", "of")])
+    write_golden("demo-captioner", model, pixels, tokenizer.encode(train_demo_captioner.PROMPT).ids)
 
 
 def samples() -> list[Path]:
@@ -134,7 +143,7 @@ def write_golden(name: str, model: BlipForConditionalGeneration, pixels: torch.T
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--demo", type=Path, metavar="FOLDER", help="checkpoint of the demo captioner")
+    parser.add_argument("--demo", type=Path, metavar="DIR", help="--data-dir of train_demo_captioner.py")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.demo:

@@ -73,6 +73,14 @@ def phrase(concept: demo.Concept, colours: list[str]) -> str:
     return article + text
 
 
+def load_tokenizer(data_dir: Path, art: demo.Art) -> Tokenizer:
+    """The vocabulary of the first run: training one again orders pieces of equal counts otherwise."""
+    path = data_dir / "captioner-tokenizer.json"
+    if not path.is_file():
+        train_tokenizer(art).save(str(path))
+    return Tokenizer.from_file(str(path))
+
+
 def train_tokenizer(art: demo.Art) -> Tokenizer:
     """Learns a small WordPiece vocabulary of BERT's kind from every phrase."""
     tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))
@@ -346,7 +354,7 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     demo.prepare_art(arguments.data_dir)
     art = demo.Art.load(arguments.data_dir)
-    tokenizer = train_tokenizer(art)
+    tokenizer = load_tokenizer(arguments.data_dir, art)
     model = new_model(arguments.clip, tokenizer.get_vocab_size())
     if not (arguments.export_only or arguments.evaluate_only):
         train(model, Batches(art, tokenizer, arguments.seed), arguments)
