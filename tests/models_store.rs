@@ -719,3 +719,27 @@ with zipfile.ZipFile(folder / 'tiny_tagger-1.0-py3-none-any.whl', 'w') as wheel:
     python.args(["-c", PYTHON]).arg(folder).args(FILES.map(fixture));
     python.output().is_ok_and(|output| output.status.success())
 }
+
+#[test]
+fn doctor_tells_devices_models_and_the_store_whatever_is_here() {
+    let store = Store::at("http://127.0.0.1:1").knows("tagger", &manifest("tagger", on_hub));
+    let said = store.labelmill(&["doctor"]).must_succeed().stdout();
+    for says in [
+        "demo-clip, demo-tagger",
+        "can be had",
+        arg(&store.path("")).trim_end_matches('/'),
+    ] {
+        assert!(said.contains(says), "{said} should say {says}");
+    }
+    if said.contains("no ONNX Runtime") {
+        println!("skipping devices: no ONNX Runtime");
+        return;
+    }
+    assert!(said.contains("  cpu          works"), "{said}");
+    for device in ["cuda:7", "tensorrt:7"] {
+        let finished = store.labelmill(&["doctor", "--device", device]);
+        if finished.code() != 0 {
+            finished.must_exit(1).must_say(&format!("{device:<12} no: "));
+        }
+    }
+}

@@ -13,6 +13,9 @@ use crate::progress::human_bytes;
 /// Columns where stdout is a terminal that does not tell.
 const DEFAULT_WIDTH: usize = 100;
 
+/// Columns of a licence; a longer one is cut, `--json` has it whole.
+const LONGEST_LICENCE: usize = 12;
+
 /// How a model can be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Having {
@@ -149,7 +152,10 @@ pub fn write(store: &ModelStore, out: &mut dyn Write) -> anyhow::Result<()> {
 fn write_rows(rows: &[Row], width: Option<usize>, out: &mut dyn Write) -> std::io::Result<()> {
     let longest = |text: fn(&Row) -> &str| rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0);
     let (name, kind) = (longest(|row| &row.name), longest(|row| row.kind));
-    let (size, licence) = (longest(|row| &row.size), longest(|row| &row.licence).min(18));
+    let (size, licence) = (
+        longest(|row| &row.size),
+        longest(|row| &row.licence).min(LONGEST_LICENCE),
+    );
     let mut last = None;
     for row in rows {
         if last != Some(row.having) {

@@ -211,17 +211,20 @@ fn version_named_in(library: &Path, prefix: &str) -> Option<u32> {
     let mut window = Vec::with_capacity((1 << 20) + 64);
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let read = file.read(&mut buffer).ok().filter(|&read| read > 0)?;
+        let read = file.read(&mut buffer).ok()?;
         window.extend_from_slice(&buffer[..read]);
         for at in find_all(&window, prefix.as_bytes()) {
-            let digits: Vec<u8> = window[at + prefix.len()..]
-                .iter()
-                .copied()
-                .take_while(u8::is_ascii_digit)
-                .collect();
-            if let Some(version) = String::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()) {
+            let behind = &window[at + prefix.len()..];
+            let digits: Vec<u8> = behind.iter().copied().take_while(u8::is_ascii_digit).collect();
+            // A number that reaches to the end of what was read may go on behind it.
+            let is_whole = read == 0 || digits.len() < behind.len();
+            let number = String::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+            if let Some(version) = number.filter(|_| is_whole) {
                 return Some(version);
             }
+        }
+        if read == 0 {
+            return None;
         }
         // What stands across two reads.
         window.drain(..window.len().saturating_sub(64));

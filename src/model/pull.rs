@@ -212,6 +212,7 @@ impl Puller<'_> {
     /// Tries until the file is whole, or until trying again brings nothing more.
     fn download(&self, part: &mut Part, url: &str) -> Result<Facts, PullError> {
         let mut fruitless = 0;
+        let at_start = part.length();
         for _ in 0..TRIES {
             let before = part.length();
             let error = match self.receive(part, url) {
@@ -219,7 +220,9 @@ impl Puller<'_> {
                 Err(error) => error,
             };
             fruitless = if part.length() > before { 0 } else { fruitless + 1 };
-            if !error.is_passing() || fruitless >= FRUITLESS_TRIES {
+            // A server that was never reached is not tried again: there is no connection.
+            let never_reached = part.length() == at_start && matches!(error, PullError::Unreachable { .. });
+            if never_reached || !error.is_passing() || fruitless >= FRUITLESS_TRIES {
                 return Err(error);
             }
             self.progress
