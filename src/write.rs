@@ -76,6 +76,10 @@ use crate::record::{GroupSet, LabelColumn};
 /// The folder in OUT for everything that is not the dataset; nothing in it ends in `.parquet`.
 pub const BOOKKEEPING_DIR: &str = "_labelmill";
 
+/// Fingerprint of a group of which only the name is known, to look at a dataset without loading the
+/// models: whatever the parts say of it counts as current. Never written.
+pub const UNKNOWN_FINGERPRINT: &str = "";
+
 /// Columns that are made together and made anew together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnGroup {

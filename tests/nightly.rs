@@ -567,6 +567,29 @@ fn plan_counts_and_writes_nothing() {
 }
 
 #[test]
+fn plan_counts_without_a_runtime() {
+    let job = Job::new();
+    let one = job.config(&["tiny-wd-tagger"]);
+    let missing = job.dir.path().join("libonnxruntime.so");
+    let without = ["--config", &one, "--onnxruntime", arg(&missing)];
+    let plan = |wanted: &str| {
+        job.command("plan", &without)
+            .must_succeed()
+            .must_say("no ONNX Runtime was found")
+            .must_say(wanted);
+    };
+    plan("10 new, 0 changed, 0 retried, 0 stale");
+    job.run(&[]).must_succeed();
+    plan("stale: 10 rows, tagger:tiny-wd-tagger:tiny_wd_tagger (added)");
+    if has_runtime() {
+        job.run(&["--config", &one]).must_succeed();
+        job.draw("new.png", 100);
+        plan("1 new, 0 changed, 0 retried, 0 stale, 10 unchanged");
+    }
+    assert_ne!(job.run(&without).code(), 0);
+}
+
+#[test]
 fn damaged_and_foreign_parts_are_errors_before_any_write() {
     let job = Job::new();
     job.run(&["--max-images", "5"]).must_succeed();

@@ -15,7 +15,7 @@ use crate::plan::RunPlan;
 use crate::progress::Progress;
 use crate::record::Geometry;
 use crate::report::RunReport;
-use crate::write::ColumnGroup;
+use crate::write::{ColumnGroup, UNKNOWN_FINGERPRINT};
 
 /// The labelers of a plan, loaded and checked.
 pub struct Labelers {
@@ -56,8 +56,7 @@ impl Labelers {
         self.groups.clone()
     }
 
-    /// Adds a labeler to the last device. A group is known by kind, model and columns, so that a
-    /// second tagger is another group.
+    /// Adds a labeler to the last device.
     fn push(&mut self, labeler: Box<dyn Labeler>, name: String, kind: &str, columns: &str) {
         if self.per_device.len() == 1 {
             self.describe_first(labeler.as_ref(), name, kind, columns);
@@ -118,6 +117,38 @@ pub fn load_labelers(plan: &RunPlan, progress: &dyn Progress, readiness: Readine
     Ok(loaded)
 }
 
+/// The labelers of a plan as manifests tell of them, where nothing can load them: by name alone.
+pub fn known_by_name(plan: &RunPlan) -> anyhow::Result<Labelers> {
+    let mut known = Labelers {
+        per_device: vec![Vec::new()],
+        names: Vec::new(),
+        demo: false,
+        device: None,
+        groups: Vec::new(),
+    };
+    let store = ModelStore::from_environment(plan.config_folder.as_deref());
+    let mut add = |kind: Option<&str>, name: &str, columns: &str| -> anyhow::Result<()> {
+        let manifest = store.resolve(name)?.manifest;
+        known.groups.push(ColumnGroup {
+            name: group_name(kind.unwrap_or(manifest.kind.as_str()), &manifest.name, columns),
+            fingerprint: UNKNOWN_FINGERPRINT.to_owned(),
+            fields: Vec::new(),
+        });
+        known.names.push(manifest.name);
+        Ok(())
+    };
+    for entry in plan.models() {
+        add(None, &entry.name, &entry.columns)?;
+    }
+    if let Some(name) = interrogate::wanted_model(plan) {
+        add(Some(INTERROGATOR_KIND), name, &plan.config.interrogate.columns)?;
+    }
+    Ok(known)
+}
+
+/// Kind of an interrogator's group; its model is a CLIP.
+const INTERROGATOR_KIND: &str = "interrogate";
+
 /// One device that is about to get its models.
 struct Loading<'a> {
     plan: &'a RunPlan,
@@ -159,7 +190,7 @@ impl Loading<'_> {
             let labeler = interrogate::open(&opening, &model, captioner.as_ref(), &options, &mut towers)
                 .with_context(|| format!("interrogate.model {name}"))?;
             let name = format!("{} (interrogator)", labeler.name());
-            loaded.push(Box::new(labeler), name, "interrogate", columns);
+            loaded.push(Box::new(labeler), name, INTERROGATOR_KIND, columns);
         }
         Ok(())
     }

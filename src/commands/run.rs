@@ -10,12 +10,12 @@ use anyhow::Context;
 use super::fingerprint;
 use super::interrogate::{Readiness, is_end};
 use super::missing::{self, Consent};
-use super::models::{Labelers, load_labelers};
+use super::models::{Labelers, known_by_name, load_labelers};
 use crate::cli::{LogFormat, MessageArgs, RunArgs};
 use crate::config::{self, Config, PRESETS, PromptConfig, PromptStep};
 use crate::exit::ExitStatus;
 use crate::metrics;
-use crate::model::ModelStore;
+use crate::model::{ModelError, ModelStore};
 use crate::pipeline::{self, Device, Run, RunOptions};
 use crate::plan::{RunPlan, recorded};
 use crate::prepare::PrepareOptions;
@@ -414,7 +414,14 @@ fn next_steps(plan: &RunPlan, report: &RunReport) -> Vec<String> {
 pub fn plan(args: &RunArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let plan = RunPlan::resolve(args)?;
     let source = plan.source()?;
-    let labelers = load_labelers(&plan, &progress::Hidden, Readiness::ToTell)?;
+    let labelers = match load_labelers(&plan, &progress::Hidden, Readiness::ToTell) {
+        Err(error) if matches!(error.downcast_ref(), Some(ModelError::RuntimeNotFound(_))) => {
+            let note = "no ONNX Runtime was found: models are known by name; whether one has changed is not known";
+            writeln!(out, "# {note}")?;
+            known_by_name(&plan)?
+        }
+        loaded => loaded?,
+    };
     let mut report = RunReport::begin(&plan.out, &plan.root_names());
     let mut stopped = None;
     if plan.out.is_dir() {

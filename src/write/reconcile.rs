@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::footer::PartInfo;
 use super::ledger::{Ledger, RowStatus, Seen};
 use super::schema::{DatasetSchema, Renewal};
-use super::{DatasetSpec, Shared};
+use super::{DatasetSpec, Shared, UNKNOWN_FINGERPRINT};
 use crate::record::{ErrorKind, GroupSet, ImageId};
 
 /// Which failed rows are tried again although their file did not change.
@@ -318,7 +318,9 @@ impl PartStaleness {
                 .filter(|column| column.renewal == Renewal::WithGroup(index))
                 .all(|column| part.schema.fields().iter().any(|field| **field == *column.field));
             let made_by = part.meta.fingerprints.get(&group.name);
-            if has_columns && made_by == Some(&group.fingerprint) {
+            let is_its_making =
+                |made_by: &String| group.fingerprint == UNKNOWN_FINGERPRINT || *made_by == group.fingerprint;
+            if has_columns && made_by.is_some_and(is_its_making) {
                 continue;
             }
             let begun = part.meta.begun.get(&group.name);
