@@ -1,10 +1,11 @@
 """Kills labelmill at random moments over a changing folder while DuckDB and pandas read what it writes.
 
-python kill_test.py --labelmill BIN [--kills 30] [--seed N] [--keep DIR]
+python kill_test.py --labelmill BIN [--kills 30] [--seconds 240] [--seed N] [--keep DIR]
 
 Pictures come, change, go and move between and during the runs; the plan goes from metadata to one tagger, to two and
 back, with `compact` in between; four of five runs are ended by SIGKILL, the fifth by SIGTERM. The readers never stop.
 Names of pictures are never used twice, so a picture that is there now has been there since it was first seen.
+What is asserted holds at any timing; a slow machine kills fewer runs and says so.
 Prints what happened and closes with `N passed, M failed`. Needs duckdb, pandas, pillow and pyarrow; without an ONNX
 Runtime the plans stay without models.
 """
@@ -35,7 +36,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TAGGERS = [("tiny-wd-tagger", "wd"), ("tiny-logits-tagger", "logits")]
 MAY_DIFFER = {"labeled_at"}
 FIRST_PICTURES = 160
-MOST_SECONDS = 240
+# Times that a reader asks again, and seconds in between: what is torn, doubled or lost stays so until the next commit.
+ASKS, PAUSE_SECONDS = 8, 0.05
 SIGTERM_SECONDS = 10
 
 
@@ -113,14 +115,14 @@ def read_with_duckdb(out: Path, count: int) -> pa.Table:
     if count % 2 == 0 or not hasattr(read_with_duckdb, "kept"):
         read_with_duckdb.kept = duckdb.connect(config={"threads": 1})
     connection = read_with_duckdb.kept
-    # A part that loses rows under the query is counted by one footer and read by another; a row that is there twice is
-    # there twice the next time as well.
-    for _ in range(3):
+    for _ in range(ASKS):
         rows, distinct = connection.sql(f"select count(*), count(distinct uri) from '{out}/*.parquet'").fetchall()[0]
         if rows == distinct:
             break
+        # A part that loses rows under the query is counted by one footer and read by another.
+        time.sleep(PAUSE_SECONDS)
     else:
-        raise AssertionError(f"DuckDB counts {rows} rows of {distinct} uris, three times")
+        raise AssertionError(f"DuckDB counts {rows} rows of {distinct} uris, {ASKS} times")
     return connection.sql(f"from '{out}/*.parquet'").to_arrow_table()
 
 
@@ -161,27 +163,35 @@ def read_until_stopped(reader: str, out: Path, stop: Path) -> None:
     seen: set[str] = set()
     counts = {"reads": 0, "not_found": 0, "replaced": 0, "rows": 0}
     problems: list[str] = []
-    attempts = 0
+    asks = 0
     while not stop.exists() and len(problems) < 20:
         try:
             table = read(out, counts["reads"])
         except Exception as error:
-            attempts += 1
-            if is_not_found(error) and attempts < 4:
+            asks += 1
+            if is_not_found(error) and asks < ASKS:
                 counts["not_found"] += 1
-            elif is_replaced_underneath(error) and attempts < 4:
+            elif is_replaced_underneath(error) and asks < ASKS:
                 counts["replaced"] += 1
             else:
                 problems.append(f"{reader} after {counts['reads']} reads: {type(error).__name__}: {str(error)[:300]}")
+            time.sleep(PAUSE_SECONDS)
             continue
-        attempts = 0
         uris = table["uri"].to_pylist()
         now = set(uris)
+        missing = [uri for uri in seen - now if os.path.exists(uri)]
+        is_wrong = bool(missing) or len(now) != len(uris)
+        if is_wrong and reader == "duckdb" and asks < ASKS:
+            # Its way of meeting a part that was replaced in the middle of a query without an error.
+            asks += 1
+            counts["replaced"] += 1
+            time.sleep(PAUSE_SECONDS)
+            continue
+        asks = 0
         counts["reads"] += 1
         counts["rows"] = len(now)
         if len(now) != len(uris):
             problems.append(f"{reader} sees {len(uris)} rows of {len(now)} uris")
-        missing = [uri for uri in seen - now if os.path.exists(uri)]
         if missing:
             problems.append(f"{reader} misses {len(missing)} committed rows, such as {missing[0]}")
         seen = (seen - set(missing)) | now
@@ -277,8 +287,8 @@ def lost(before: pa.Table, after: pa.Table) -> list[str]:
 class KillTest:
     """Runs, kills, looks, until enough were killed."""
 
-    def __init__(self, job: Job, pictures: Pictures, rng: random.Random, kills: int) -> None:
-        self.job, self.pictures, self.rng, self.kills = job, pictures, rng, kills
+    def __init__(self, job: Job, pictures: Pictures, rng: random.Random, kills: int, seconds: float) -> None:
+        self.job, self.pictures, self.rng, self.kills, self.seconds = job, pictures, rng, kills, seconds
         self.counts = dict.fromkeys(("killed", "terminated", "finished", "compactions hit", "next folders left"), 0)
         self.problems: dict[str, list[str]] = {"loss": [], "verify": [], "term": [], "exit": []}
         self.step = 0
@@ -288,7 +298,7 @@ class KillTest:
         """All of it."""
         started = time.monotonic()
         while self.counts["killed"] + self.counts["terminated"] < self.kills:
-            if time.monotonic() - started > MOST_SECONDS:
+            if time.monotonic() - started > self.seconds:
                 break
             for _ in range(self.rng.randrange(2, 12)):
                 self.pictures.change()
@@ -394,6 +404,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labelmill", type=Path)
     parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=240, help="end after this time, however many were killed")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--keep", type=Path, help="work in this folder, which is emptied first, and leave it there")
     parser.add_argument("--reader", nargs=2, help=argparse.SUPPRESS)
@@ -432,7 +443,7 @@ def prepare_checks(check: Checks, arguments: argparse.Namespace, work: Path, rng
 
     stop = work / "stop"
     readers = start_readers(job.out, stop)
-    test = KillTest(job, pictures, rng, arguments.kills)
+    test = KillTest(job, pictures, rng, arguments.kills, arguments.seconds)
     try:
         test.run()
         last_plan = len(job.configs) - 1
@@ -460,8 +471,8 @@ def prepare_checks(check: Checks, arguments: argparse.Namespace, work: Path, rng
         """As many runs were ended in the middle as were asked for."""
         hit = test.counts["killed"] + test.counts["terminated"]
         if hit < arguments.kills:
-            print(f"a slow machine: {hit} of {arguments.kills} in {MOST_SECONDS} s", file=sys.stderr)
-        assert hit > 0, f"not one run was interrupted in {MOST_SECONDS} s"
+            print(f"a slow machine: {hit} of {arguments.kills} in {arguments.seconds:.0f} s", file=sys.stderr)
+        assert hit > 0, f"not one run was interrupted in {arguments.seconds:.0f} s"
 
     @check
     def nothing_is_lost():
