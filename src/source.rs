@@ -21,6 +21,10 @@ pub trait Source: Send + Sync {
     /// The image that an earlier walk found at `path` under `root`, as it is now; none where the
     /// root is not of this source.
     fn locate(&self, root: &str, path: &str) -> Option<SourceImage>;
+
+    /// Whether a walk should have met the image at `path` under `root`. A folder that changes while
+    /// it is listed can hide a name that was there all along.
+    fn has(&self, root: &str, path: &str) -> bool;
 }
 
 /// One pass over a source.

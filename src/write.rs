@@ -282,6 +282,31 @@ impl Dataset {
         Replacements::new(self.part_paths(), Arc::clone(&changes.parts))
     }
 
+    /// Takes rows out of what `changes` calls gone whose image `is_there` after all: they stay as
+    /// they are until a walk meets them again. Gives their number.
+    pub fn keep_present(
+        &self,
+        changes: &mut Changes,
+        is_there: impl Fn(&str, &str) -> bool,
+    ) -> Result<u64, WriteError> {
+        let mut kept = 0;
+        for (index, part) in Arc::make_mut(&mut changes.parts).iter_mut().enumerate() {
+            if part.gone.is_empty() {
+                continue;
+            }
+            let path = self.parts[index].path(&self.shared.out);
+            let images = committed::read_images(&path, index as u32, &part.gone)?;
+            let mut is_kept = images.iter().map(|image| is_there(&image.root, &image.path));
+            let before = part.gone.len();
+            part.gone.retain(|_| !is_kept.next().unwrap_or(false));
+            kept += (before - part.gone.len()) as u64;
+        }
+        changes.counts.gone -= kept;
+        changes.counts.unchanged += kept;
+        changes.counts.found += kept;
+        Ok(kept)
+    }
+
     /// The groups whose columns are the plan's own making in a committed row.
     pub fn current_groups(&self, at: RowAt) -> GroupSet {
         let everything = GroupSet::all(self.shared.spec.groups.len().saturating_sub(1));

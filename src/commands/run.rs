@@ -210,7 +210,14 @@ fn survey(
     }
     // A run that is limited or interrupted does not see everything, so it makes nothing gone.
     let is_whole = plan.max_images.is_none() && !stop.is_asked();
-    let changes = reconciler.finish(if is_whole { &walked.complete_roots } else { &[] })?;
+    let mut changes = reconciler.finish(if is_whole { &walked.complete_roots } else { &[] })?;
+    let kept = dataset.keep_present(&mut changes, |root, path| source.has(root, path))?;
+    if kept > 0 {
+        tracing::warn!(
+            images = kept,
+            "the walk did not come by images that are there; their rows stay"
+        );
+    }
     report.take_changes(&changes);
     if changes.counts.gone > 0
         && plan.reconcile.allow_gone == Permission::Refused

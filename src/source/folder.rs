@@ -153,15 +153,18 @@ impl FolderSource {
         if entry.depth() == 0 {
             return true;
         }
-        let name = entry.file_name().to_string_lossy();
-        let hidden = name.starts_with('.') && !self.options.hidden;
-        if hidden {
+        self.takes_name(
+            entry.path(),
+            &entry.file_name().to_string_lossy(),
+            entry.file_type().is_dir(),
+        )
+    }
+
+    fn takes_name(&self, path: &Path, name: &str, is_folder: bool) -> bool {
+        if name.starts_with('.') && !self.options.hidden {
             return false;
         }
-        if !entry.file_type().is_dir() {
-            return true;
-        }
-        !is_bookkeeping_name(&name) && !self.options.skip_folders.iter().any(|folder| folder == entry.path())
+        !is_folder || !(is_bookkeeping_name(name) || self.options.skip_folders.iter().any(|folder| folder == path))
     }
 
     fn takes_file(&self, path: &Path, path_in_root: &str) -> io::Result<bool> {
@@ -233,6 +236,43 @@ impl Source for FolderSource {
             },
             open: Arc::new(LocalFile(file)),
         })
+    }
+
+    fn has(&self, root: &str, path: &str) -> bool {
+        let Some(root) = self.roots.iter().find(|known| *known.name == *root) else {
+            return false;
+        };
+        let in_root = path_of_text(path);
+        let file = root.folder.join(&in_root);
+        match std::fs::metadata(&file) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => false,
+            // What cannot be looked at is not known to be gone.
+            Err(_) => true,
+            Ok(found) => {
+                found.is_file() && self.leads_to(&root.folder, &in_root) && self.takes_file(&file, path).unwrap_or(true)
+            }
+        }
+    }
+}
+
+impl FolderSource {
+    /// Whether the walk comes to `path` in `folder`: through no folder that it passes over, and
+    /// over no link that it does not follow.
+    fn leads_to(&self, folder: &Path, path: &Path) -> bool {
+        let mut at = folder.to_path_buf();
+        let mut parts = path.components().peekable();
+        while let Some(part) = parts.next() {
+            at.push(part);
+            let is_folder = parts.peek().is_some();
+            if !self.takes_name(&at, &part.as_os_str().to_string_lossy(), is_folder) {
+                return false;
+            }
+            let is_link = || at.symlink_metadata().is_ok_and(|found| found.is_symlink());
+            if !self.options.follow_links && is_link() {
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -498,6 +538,39 @@ mod tests {
             paths,
             [".h.png", ".hid/x.png", "a/10.jpg", "a/2.JPG", "b.png", "out/q.png"]
         );
+    }
+
+    #[test]
+    fn an_image_that_the_walk_should_have_met_is_there() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let names = [
+            "a/1.png",
+            "a/2.txt",
+            "b/3.png",
+            ".hid/4.png",
+            "@eaDir/5.png",
+            "out/6.png",
+        ];
+        touch(dir.path(), &names);
+        std::os::unix::fs::symlink(dir.path().join("a"), dir.path().join("link")).expect("link");
+        let root = Root {
+            name: "r".into(),
+            folder: dir.path().to_path_buf(),
+            single_file: None,
+        };
+        let options = FolderOptions {
+            exclude: vec!["b/**".into()],
+            skip_folders: vec![dir.path().join("out")],
+            ..FolderOptions::default()
+        };
+        let source = FolderSource::new(vec![root], options).expect("globs");
+        let there: Vec<&str> = names
+            .into_iter()
+            .chain(["a/7.png", "link/1.png"])
+            .filter(|path| source.has("r", path))
+            .collect();
+        assert_eq!(there, ["a/1.png"]);
+        assert!(!source.has("other", "a/1.png"));
     }
 
     #[test]

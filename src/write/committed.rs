@@ -80,6 +80,15 @@ impl Iterator for Replacements {
     }
 }
 
+/// The images of some rows (ascending) of one part, of which nothing is to be made.
+pub(super) fn read_images(path: &PathBuf, part: u32, rows: &[u32]) -> Result<Vec<Replacement>, WriteError> {
+    let nothing = |row: &u32| ReplacedRow {
+        row: *row,
+        groups: GroupSet::default(),
+    };
+    read_replacements(path, part, &rows.iter().map(nothing).collect::<Vec<_>>())
+}
+
 /// The images of the `replaced` rows (ascending) of one part.
 fn read_replacements(path: &PathBuf, part: u32, replaced: &[ReplacedRow]) -> Result<Vec<Replacement>, WriteError> {
     let mut found = Vec::with_capacity(replaced.len());

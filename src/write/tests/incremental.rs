@@ -99,6 +99,24 @@ fn a_run_over_another_root_takes_nothing_away() {
 }
 
 #[test]
+fn a_row_stays_whose_image_the_walk_missed() {
+    let (_folder, out, world) = nine();
+    let met = world.clone().without("001.png").without("002.png").without("008.png");
+    let mut dataset = open(&out, CLIP.spec());
+    let options = ReconcileOptions {
+        max_gone: 0.5,
+        ..ReconcileOptions::default()
+    };
+    let mut work = changes(&mut dataset, "photos", &met, options).unwrap();
+    let is_there = |root: &str, path: &str| root == "photos" && ["001.png", "008.png", "003.png"].contains(&path);
+    assert_eq!(dataset.keep_present(&mut work, is_there).unwrap(), 2);
+    assert_eq!((work.counts.found, work.counts.unchanged, work.counts.gone), (8, 8, 1));
+    let report = Box::new(dataset.sink(&work).unwrap()).finish(Ending::Complete).unwrap();
+    assert_eq!(report.rows_removed, 1);
+    assert_eq!(read(&out), world.without("002.png").rows(CLIP));
+}
+
+#[test]
 fn an_early_end_takes_nothing_away() {
     let (_folder, out, world) = nine();
     let fewer = world.clone().without("001.png").with("new.png", 1);
