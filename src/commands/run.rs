@@ -240,8 +240,11 @@ fn work<'a>(
     everything: GroupSet,
     stop: &'a Stop,
 ) -> impl Iterator<Item = WorkItem> + Send + 'a {
-    let new = source
-        .walk()
+    // Where the first walk met nothing new, a second would only cost its time.
+    let walk = (changes.counts.new > 0).then(|| source.walk());
+    let new = walk
+        .into_iter()
+        .flatten()
         .take_while(|_| !stop.is_asked())
         .filter(|image| dataset.ledger().find(&image.id).is_none())
         .map(move |image| WorkItem {
