@@ -13,6 +13,7 @@ pub mod kohya;
 pub mod memory;
 pub mod npy;
 mod picture;
+pub mod recipe;
 pub mod tables;
 pub mod tag_text;
 mod tar;

@@ -215,6 +215,46 @@ fn captions_beside_the_pictures_never_replace_a_file_of_someone_else() {
     assert_eq!(read(&caption), texts(&rows, "prompt")[prompted].trim());
 }
 
+#[test]
+fn recipes_are_what_made_the_pictures() {
+    let prompts = Prompts::new();
+    let (out, to) = (prompts.out(), prompts.path("recipes"));
+    labelmill(&["export", "recipe", arg(&out), "--to", arg(&to)]).must_succeed();
+    let files = files_in(&to);
+    let ending = |suffix: &str| {
+        files
+            .iter()
+            .filter(|file| file.to_string_lossy().ends_with(suffix))
+            .count()
+    };
+    let rows = dataset(&out);
+    let prompted = texts(&rows, "prompt")
+        .iter()
+        .filter(|prompt| !prompt.is_empty())
+        .count();
+    assert!(
+        ending(".infotext.txt") >= prompted && ending(".workflow.json") + ending(".workflow_api.json") > 0,
+        "{files:?}"
+    );
+    assert_eq!(ending(".txt2img.json"), prompted);
+    for file in files
+        .iter()
+        .filter(|file| file.to_string_lossy().ends_with(".txt2img.json"))
+    {
+        let request: Value = serde_json::from_str(&read(file)).expect("JSON");
+        let path = file
+            .strip_prefix(&to)
+            .unwrap()
+            .to_string_lossy()
+            .replace(".txt2img.json", "");
+        let of_path = texts(&rows, "path")
+            .iter()
+            .position(|found| found.rsplit_once('.').unwrap().0 == path)
+            .unwrap();
+        assert_eq!(request["prompt"], texts(&rows, "prompt")[of_path].as_str());
+    }
+}
+
 /// The samples with the demo models.
 fn demo(folder: &Path) -> PathBuf {
     let out = folder.join("labels");

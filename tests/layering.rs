@@ -15,6 +15,7 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("write", &["record"]),
     // Reads what `write` wrote; nothing that makes labels may read them back through it.
     ("dataset", &["write"]),
+    ("export", &["record", "source", "metadata", "write", "dataset"]),
     ("clock", &[]),
     ("stop", &[]),
     ("report", &["record", "clock", "stop", "progress", "write"]),

@@ -73,6 +73,8 @@ pub enum ExportKind {
     Csv,
     /// Embeddings and their table as clip-retrieval lays them out
     Npy,
+    /// What made each image: infotext, txt2img request, ComfyUI workflow
+    Recipe,
 }
 
 impl ExportKind {
@@ -86,6 +88,7 @@ impl ExportKind {
             Self::Jsonl => "jsonl",
             Self::Csv => "csv",
             Self::Npy => "npy",
+            Self::Recipe => "recipe",
         }
     }
 }

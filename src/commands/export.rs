@@ -14,6 +14,7 @@ use crate::exit::{ExitStatus, UsageError};
 use crate::export::captions::{self, Places};
 use crate::export::imagefolder::{self, Images};
 use crate::export::memory::{Memory, Target};
+use crate::export::recipe;
 use crate::export::tables::{self, Embeddings};
 use crate::export::template::Template;
 use crate::export::webdataset::{self, ShardSize};
@@ -38,6 +39,7 @@ fn make(args: &ExportArgs, out: &mut dyn Write) -> anyhow::Result<ExportReport> 
     let to = target_folder(args)?;
     let selection = selection(args)?;
     // Writers of files hold the lock: what they remember must not be lost in an exchange of folders.
+    DatasetReader::open(&args.out)?;
     let needs_lock = !args.dry_run && (to.is_some() || args.kind == ExportKind::Captions);
     let editor = needs_lock
         .then(|| Editor::open(&args.out, Arc::new(RealFs)))
@@ -111,6 +113,11 @@ impl Job<'_> {
                 let writer = self.writer("images", place, &pictures)?;
                 imagefolder::imagefolder(&pictures, &places, to, images, self.selection, writer)
             }
+            ExportKind::Recipe => {
+                let places = Places::new(self.dataset, Some(to.to_owned()))?;
+                let writer = self.writer("files", place, &pictures)?;
+                recipe::recipe(&pictures, &places, self.selection, writer)
+            }
             ExportKind::Webdataset => {
                 let size = ShardSize {
                     samples: self.args.shard_samples.clamp(1, 100_000),
@@ -120,8 +127,8 @@ impl Job<'_> {
                 webdataset::webdataset(&pictures, to, size, self.selection, writer)
             }
             _ => {
-                let report = self.report("embeddings", place);
-                npy::npy(&pictures, &self.args.column, to, self.selection, report)
+                let writer = self.writer("embeddings", place, &pictures)?;
+                npy::npy(&pictures, &self.args.column, to, self.selection, writer)
             }
         }
     }
@@ -145,12 +152,7 @@ impl Job<'_> {
         let mut writer = self.plain_writer(self.report("files", String::new()))?;
         let mut stream = writer.begin(&path)?;
         self.table(&mut report, &mut stream)?;
-        if !writer.commit_whole(&name, stream)? {
-            anyhow::bail!(
-                "{} is there and was not left so by an export; --overwrite all replaces it",
-                path.display()
-            );
-        }
+        writer.commit_whole(&name, stream)?;
         writer.finish()?;
         Ok(report)
     }

@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use super::export::extension;
 use crate::cli::{AsArg, ImportArgs, ImportCommand, OnConflictArg};
+use crate::dataset::DatasetReader;
 use crate::exit::ExitStatus;
 use crate::export::edits::{self, ImportOptions, OnConflict, Unknown};
 use crate::export::template::Holds;
@@ -44,6 +45,7 @@ pub fn import(args: &ImportArgs, out: &mut dyn Write) -> anyhow::Result<ExitStat
         }),
         dry_run: *dry_run,
     };
+    DatasetReader::open(dataset)?;
     let editor = Editor::open(dataset, Arc::new(RealFs))?;
     let report = edits::import(&editor, &options)?;
     for (file, why) in &report.conflicts {

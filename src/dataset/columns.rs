@@ -199,7 +199,7 @@ impl EmbeddingColumn {
 
     /// The embedding of a row, of length 1; none on failed rows.
     pub fn get(&self, row: usize) -> Option<&[f32]> {
-        let start = self.0.value_offset_at(row) as usize;
+        let start = self.0.value_offset_at(row);
         self.0
             .is_valid(row)
             .then(|| &self.1.values()[start..start + self.width()])

@@ -1,6 +1,6 @@
 //! A text file a picture: what trainers read.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Component, Path, PathBuf};
 
 use super::memory::Entry;
@@ -119,7 +119,7 @@ pub fn captions(
 ) -> anyhow::Result<ExportReport> {
     let extension = writer.memory.target.extension.clone();
     // `a.png` and `a.jpg` share `a.txt`, which trainers know no way around: the first one has it.
-    let mut taken: HashMap<String, ()> = HashMap::new();
+    let mut taken = HashSet::new();
     let mut met = 0;
     for rows in pictures.rows(&[])? {
         let rows = pictures.view(&rows?)?;
@@ -132,7 +132,7 @@ pub fn captions(
                 writer.report.pass_over(NOT_A_FILE);
                 continue;
             };
-            if taken.insert(key.clone(), ()).is_some() {
+            if !taken.insert(key.clone()) {
                 writer.report.pass_over(SHARED);
                 continue;
             }

@@ -1,7 +1,7 @@
 //! Edits come back: which caption files a person changed since an export wrote them, and what that
 //! means for their rows. A text file's edit becomes `edited_prompt`, a tag file's `edited_tags`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -217,8 +217,8 @@ fn changed_files(
     folder: &Path,
     report: &mut ImportReport,
     candidates: &mut Candidates,
-) -> anyhow::Result<HashMap<PathBuf, ()>> {
-    let mut known = HashMap::new();
+) -> anyhow::Result<HashSet<PathBuf>> {
+    let mut known = HashSet::new();
     for (index, memory) in memories.iter().enumerate() {
         for (key, entry) in memory.files() {
             let file = match &memory.target.to {
@@ -228,7 +228,7 @@ fn changed_files(
             if !file.starts_with(folder) {
                 continue;
             }
-            known.insert(file.clone(), ());
+            known.insert(file.clone());
             let Some(text) = read(&file)? else {
                 report.missing += 1;
                 continue;
@@ -259,7 +259,7 @@ fn unknown_files(
     dataset: &DatasetReader,
     options: &ImportOptions,
     unknown: &Unknown,
-    known: &HashMap<PathBuf, ()>,
+    known: &HashSet<PathBuf>,
     candidates: &mut Candidates,
 ) -> anyhow::Result<()> {
     let places = Places::new(dataset, Some(options.folder.clone()))?;
@@ -275,7 +275,7 @@ fn unknown_files(
             let Some((_, file)) = places.file(&who, &unknown.extension) else {
                 continue;
             };
-            if known.contains_key(&file) {
+            if known.contains(&file) {
                 continue;
             }
             if let Some(Ok(text)) = read(&file)? {

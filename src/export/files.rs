@@ -148,8 +148,13 @@ impl Writer {
         stream.flush().with_context(|| format!("writing {}", path.display()))?;
         let hash = short(&stream.hasher);
         drop(stream);
-        let temporary = temporary_beside(&path);
-        let old = hash_of_file(&path)?;
+        self.settle(key, &path, hash, entry)
+    }
+
+    /// Gives the file under its temporary name its own one, if it may take it.
+    fn settle(&mut self, key: &str, path: &Path, hash: String, entry: Entry) -> anyhow::Result<bool> {
+        let temporary = temporary_beside(path);
+        let old = hash_of_file(path)?;
         if old.as_deref() != Some(&hash) && !self.may_replace(key, old.as_deref()) {
             if !self.report.dry_run {
                 fs::remove_file(&temporary).with_context(|| format!("removing {}", temporary.display()))?;
@@ -160,23 +165,25 @@ impl Writer {
         self.memory.set(key, Entry { hash, ..entry });
         if !self.report.dry_run {
             self.memory.note(&[key.to_owned()])?;
-            fs::rename(&temporary, &path).with_context(|| format!("writing {}", path.display()))?;
+            fs::rename(&temporary, path).with_context(|| format!("writing {}", path.display()))?;
         }
         Ok(true)
     }
 
-    /// [`Writer::commit`] for a file that is about no single picture.
-    pub fn commit_whole(&mut self, key: &str, stream: Stream) -> anyhow::Result<bool> {
-        let entry = Entry {
-            root: String::new(),
-            path: String::new(),
-            hash: String::new(),
-            image: ImageState::default(),
-            edited: None,
-            holds: Holds::Neither,
-            base: None,
-        };
-        self.commit(key, stream, entry)
+    /// [`Writer::commit`] for a file that is about no single picture; an error where it may not take
+    /// its place.
+    pub fn commit_whole(&mut self, key: &str, stream: Stream) -> anyhow::Result<()> {
+        let path = stream.path.clone();
+        let is_written = self.commit(key, stream, whole_entry())?;
+        ensure_written(is_written, &path)
+    }
+
+    /// The same for a file that another writer left at [`temporary_beside`] its path.
+    pub(super) fn commit_temporary(&mut self, key: &str, path: &Path) -> anyhow::Result<()> {
+        let temporary = temporary_beside(path);
+        let hash = hash_of_file(&temporary)?.with_context(|| format!("{} is gone", temporary.display()))?;
+        let is_written = self.settle(key, path, hash, whole_entry())?;
+        ensure_written(is_written, path)
     }
 
     /// Writes what waits, and the memory anew.
@@ -316,12 +323,35 @@ fn hash_of_file(path: &Path) -> anyhow::Result<Option<String>> {
     }
 }
 
+/// What is remembered of a file that is about no single picture.
+fn whole_entry() -> Entry {
+    Entry {
+        root: String::new(),
+        path: String::new(),
+        hash: String::new(),
+        image: ImageState::default(),
+        edited: None,
+        holds: Holds::Neither,
+        base: None,
+    }
+}
+
+fn ensure_written(is_written: bool, path: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        is_written,
+        "{} is there and was not left so by an export; --overwrite all replaces it",
+        path.display()
+    );
+    Ok(())
+}
+
 fn create_parent(path: &Path) -> anyhow::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).with_context(|| format!("creating the folder {}", parent.display()))
 }
 
-fn temporary_beside(path: &Path) -> PathBuf {
+/// The name of a file that is not finished.
+pub(super) fn temporary_beside(path: &Path) -> PathBuf {
     let name = path
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())

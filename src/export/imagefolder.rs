@@ -54,12 +54,7 @@ pub fn imagefolder(
     let file = folder.join(FILE);
     let mut stream = writer.begin(&file)?;
     fill(pictures, places, images, selection, &mut report, &mut stream)?;
-    if !writer.commit_whole(FILE, stream)? {
-        anyhow::bail!(
-            "{} is there and was not left so by an export; --overwrite all replaces it",
-            file.display()
-        );
-    }
+    writer.commit_whole(FILE, stream)?;
     if writer.finish()?.unchanged > 0 {
         (report.unchanged, report.written) = (report.written, 0);
     }

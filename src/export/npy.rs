@@ -12,8 +12,9 @@ use arrow::datatypes::{DataType, Field, Schema};
 use half::f16;
 
 use super::captions::note_unknown;
+use super::files::temporary_beside;
 use super::picture::Pictures;
-use super::{ExportReport, Selection};
+use super::{ExportReport, Selection, Writer};
 use crate::dataset::write_table;
 
 /// Rows of a file, as clip-retrieval closes them.
@@ -27,8 +28,9 @@ pub fn npy(
     column: &str,
     folder: &Path,
     selection: &Selection,
-    mut report: ExportReport,
+    mut writer: Writer,
 ) -> anyhow::Result<ExportReport> {
+    let mut report = std::mem::take(&mut writer.report);
     pictures.dataset().require(&[column])?;
     let files = pictures.dataset().row_count().div_ceil(ROWS_PER_FILE).max(1);
     // Numbers have as many digits as the number of files needs, as clip-retrieval writes them.
@@ -56,14 +58,21 @@ pub fn npy(
             let file = open.as_mut().expect("opened just above");
             file.add(embedding, rows.uri(row), caption)?;
             if file.uris.len() as u64 >= ROWS_PER_FILE {
-                open.take().expect("it is open").finish()?;
+                open.take().expect("it is open").finish(&mut writer)?;
             }
         }
     }
     if let Some(open) = open {
-        open.finish()?;
+        open.finish(&mut writer)?;
     }
     note_unknown(selection, met, &mut report);
+    if report.dry_run {
+        return Ok(report);
+    }
+    let files = writer.finish()?;
+    if files.written + files.updated == 0 {
+        (report.unchanged, report.written) = (report.written, 0);
+    }
     Ok(report)
 }
 
@@ -84,7 +93,7 @@ impl Open {
             fs::create_dir_all(folder).with_context(|| format!("creating the folder {}", folder.display()))?;
         }
         let npy = embeddings.join(format!("img_emb_{number:0digits$}.npy"));
-        let file = fs::File::create(temporary(&npy)).with_context(|| format!("writing {}", npy.display()))?;
+        let file = fs::File::create(temporary_beside(&npy)).with_context(|| format!("writing {}", npy.display()))?;
         let mut out = BufWriter::new(file);
         out.write_all(&[0; HEADER])?;
         Ok(Self {
@@ -107,7 +116,7 @@ impl Open {
     }
 
     /// Puts the header in, writes the table, and gives both files their names.
-    fn finish(self) -> anyhow::Result<()> {
+    fn finish(self, writer: &mut Writer) -> anyhow::Result<()> {
         let header = header(self.uris.len(), self.width);
         let uris = StringArray::from(self.uris);
         let captions = StringArray::from(self.captions);
@@ -117,23 +126,22 @@ impl Open {
             Field::new("caption", DataType::Utf8, true),
         ]);
         let table = RecordBatch::try_new(Arc::new(schema), columns).expect("two columns of equal length");
-        write_table(&temporary(&self.table), &table)?;
-        fs::rename(temporary(&self.table), &self.table).with_context(|| format!("writing {}", self.table.display()))?;
+        write_table(&temporary_beside(&self.table), &table)?;
+        writer.commit_temporary(&file_name(&self.table), &self.table)?;
         // The embeddings last: whoever finds them finds their table.
         let finish = || -> io::Result<()> {
             let mut file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
             file.seek(SeekFrom::Start(0))?;
             file.write_all(&header)?;
-            file.sync_all()?;
-            fs::rename(temporary(&self.npy), &self.npy)
+            file.sync_all()
         };
-        finish().context("writing the embeddings")
+        finish().context("writing the embeddings")?;
+        writer.commit_temporary(&file_name(&self.npy), &self.npy)
     }
 }
 
-fn temporary(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.tmp"))
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The header of an array of half floats, version 1.0 of the format.

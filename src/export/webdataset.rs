@@ -183,12 +183,7 @@ impl<'a> Shards<'a> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let name = self.name();
         let stream = open.tar.finish().with_context(|| format!("writing {name}"))?;
-        if !self.writer.commit_whole(&name, stream)? {
-            anyhow::bail!(
-                "{} is there and was not left so by an export; --overwrite all replaces it",
-                self.folder.join(name).display()
-            );
-        }
+        self.writer.commit_whole(&name, stream)?;
         self.closed += 1;
         Ok(())
     }
