@@ -14,7 +14,7 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("label", &["record", "model"]),
     ("write", &["record"]),
     // Reads what `write` wrote; nothing that makes labels may read them back through it.
-    ("dataset", &["write"]),
+    ("dataset", &["write", "record"]),
     ("export", &["record", "source", "metadata", "write", "dataset"]),
     ("clock", &[]),
     ("stop", &[]),
