@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::support::repository;
 
 /// Each stage (or shared module) and what it may name of the crate.
-const MAY_IMPORT: [(&str, &[&str]); 16] = [
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("record", &[]),
     ("source", &["record"]),
     ("metadata", &["record"]),
