@@ -228,6 +228,11 @@ fn wd_taggers() {
 }
 
 #[test]
+fn deepdanbooru() {
+    check("deepdanbooru");
+}
+
+#[test]
 fn joytag() {
     check("joytag");
 }
