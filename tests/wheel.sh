@@ -56,7 +56,7 @@ check "the demo models label the samples" \
     run_installed run tests/fixtures/samples --preset demo --device cpu --out "$work/labels" --quiet
 check "the labels hold tags" "$target/test-venv/bin/python" -c "
 import duckdb, sys
-tagged = duckdb.sql(\"select count(*) from '$work/labels/*.parquet' where len(tags) > 0\").fetchone()[0]
+tagged = duckdb.sql(\"select count(*) from '$work/labels/*.parquet' where len(tags) > 0\").fetchall()[0][0]
 sys.exit(tagged < 30)"
 check "python -m labelmill is the same program" \
     test "$("$python" -m labelmill --version)" = "$(run_installed --version)"
