@@ -122,7 +122,9 @@ fn options(job: &Job, mode: Mode) -> anyhow::Result<InterrogateOptions> {
     let mut tables = Vec::new();
     for name in &job.tables {
         let mut table = TermTable::named(name, &job.terms)?;
-        table.terms.truncate(job.table_terms.unwrap_or(usize::MAX));
+        if let Some(kept) = job.table_terms {
+            cut(&mut table, kept);
+        }
         tables.push(table);
     }
     Ok(InterrogateOptions {
@@ -137,6 +139,18 @@ fn options(job: &Job, mode: Mode) -> anyhow::Result<InterrogateOptions> {
         cache: job.cache.clone(),
         ..InterrogateOptions::default()
     })
+}
+
+/// Keeps the first terms; of the artists, which come twice, as many of either kind.
+fn cut(table: &mut TermTable, kept: usize) {
+    if table.name != "artists" {
+        table.terms.truncate(kept);
+        return;
+    }
+    let mut inspired = table.terms.split_off(table.terms.len() / 2);
+    table.terms.truncate(kept / 2);
+    inspired.truncate(kept / 2);
+    table.terms.append(&mut inspired);
 }
 
 /// One mode over all pictures, as a run does it.
