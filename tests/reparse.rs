@@ -322,6 +322,7 @@ fn what_cannot_be_reparsed_is_an_error_before_any_write() {
     labelmill(&["reparse", arg(empty.path())])
         .must_exit(1)
         .must_say("holds no dataset");
+    assert_eq!(std::fs::read_dir(empty.path()).expect("a folder").count(), 0);
     labelmill(&["reparse", arg(&empty.path().join("missing"))])
         .must_exit(1)
         .must_say("missing");

@@ -16,7 +16,7 @@ use super::error::{OpenError, WriteError};
 use super::footer::{PartInfo, PartMeta};
 use super::parts::PartWriter;
 use super::rewrite::open_part;
-use super::{Home, WriteOptions, read_parts, remove_temporary_files, rows, schema};
+use super::{BOOKKEEPING_DIR, Home, WriteOptions, read_parts, remove_temporary_files, rows, schema};
 use crate::record::{Destination, FileStat, ImageId, ImageRecord, RawEntry, RawMetadata, Recovered, SidecarStamp};
 
 /// The group whose columns these are.
@@ -82,6 +82,10 @@ pub fn reinterpret(
     if !out.is_dir() {
         let error = std::io::Error::from(std::io::ErrorKind::NotFound);
         return Err(OpenError::from(WriteError::io("open", out)(error)).into());
+    }
+    // An empty folder is no dataset, and none is begun in it.
+    if !out.join(BOOKKEEPING_DIR).is_dir() && read_parts(out)?.is_empty() {
+        return Ok(ReinterpretReport::default());
     }
     let home = match mode {
         Mode::DryRun => Home {
