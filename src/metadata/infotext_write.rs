@@ -57,8 +57,10 @@ fn parts_of(recovered: &Recovered) -> Infotext {
         }
     }
     fill_settings_line(&mut parts.settings);
-    // Nothing but a line behind it keeps white space at the end of a prompt.
-    let needs_line = parts.settings.is_empty() && infotext::without_padding(&parts.prompt) != parts.prompt;
+    // Nothing but a line behind it keeps white space at the end of a prompt, or what looks like
+    // SD.Next's template in it.
+    let is_padded = parts.settings.is_empty() && infotext::without_padding(&parts.prompt) != parts.prompt;
+    let needs_line = is_padded || infotext::has_template_line(&parts.prompt);
     let negative = recovered.negative_prompt.clone();
     parts.negative_prompt = negative.filter(|text| !text.is_empty() || needs_line);
     parts

@@ -100,6 +100,11 @@ pub fn has_negative_line(text: &str) -> bool {
     line_start(text, NEGATIVE_MARK).is_some()
 }
 
+/// Whether some line of `text` would start SD.Next's template, were no negative prompt behind it.
+pub fn has_template_line(text: &str) -> bool {
+    line_start(text, TEMPLATE_MARK).is_some()
+}
+
 /// Where the settings line is.
 struct SettingsPlace {
     start: usize,
@@ -313,7 +318,9 @@ fn write_settings(settings: &[Setting], out: &mut String) {
 /// Whether a value must be quoted to come back as it was.
 fn needs_quotes(key: &str, value: &str) -> bool {
     let breaks_line = value.contains(['\n', '\r']);
+    // The parser passes over NULs and commas behind the value; they belong to it here.
     let is_json = value.starts_with(['{', '['])
+        && value.ends_with(['}', ']'])
         && !breaks_line
         && value.trim() == value
         && json::parse(value).is_some_and(|document| document.is_whole());

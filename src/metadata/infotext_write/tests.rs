@@ -39,6 +39,7 @@ const SAMPLES: &[&str] = &[
     "a cat, Steps: 1 2 3, night. Negative prompt: dog, bad Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Hires steps: 10",
     "p\nSteps: 20, Sampler: x, Seed: 5, Steps: 30, Model: a, Base model: b, Version: , Version: v1.2\nsome comment\nand more",
     "Postprocess upscale by: 4, Postprocess upscaler: R-ESRGAN 4x+",
+    "p\nSteps: 20, Sampler: x, Civitai metadata: {}\u{1f}\0\0",
     "just a prompt, no settings",
     "cat\nNegative prompt: dog\nNegative prompt: mouse",
 ];
