@@ -267,7 +267,7 @@ mod tests {
         write_rows(&rows, Some(60), &mut out).unwrap();
         let expected = "here\n  demo-clip  clip  7.6 MiB  MIT  Two small towers\n\n\
              not here; get one with: labelmill models pull NAME\n  \
-             vit-l-14   clip  1.6 GiB  MIT  OpenAI's large one, for pro…\n";
+             vit-l-14   clip  1.6 GiB  MIT  OpenAI's large one, for pr…\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }
