@@ -25,6 +25,19 @@ const COLUMNS: &[(&str, Column)] = &[
     ("height", Column::Height),
     ("denoise", Column::Denoising),
     ("software", Column::Version),
+    // As the log and the first versions of the scheme name them, and forks still do.
+    ("Prompt", Column::Prompt),
+    ("Negative Prompt", Column::NegativePrompt),
+    ("Version", Column::Version),
+    ("Steps", Column::Steps),
+    ("Sampler", Column::Sampler),
+    ("Scheduler", Column::Scheduler),
+    ("Guidance Scale", Column::CfgScale),
+    ("Seed", Column::Seed),
+    ("Base Model", Column::Model),
+    ("VAE", Column::Vae),
+    ("CLIP Skip", Column::ClipSkip),
+    ("Resolution", Column::Size),
 ];
 
 /// Whether a JSON object is Fooocus'.
@@ -33,12 +46,15 @@ pub fn is_it(object: &Value<'_>) -> bool {
         .get("version")
         .and_then(Value::as_str)
         .is_some_and(|version| version.starts_with("Fooocus"));
-    object.has("prompt")
-        && (object.has("metadata_scheme")
-            || versioned
-            || object.has("full_prompt")
-            || (object.has("base_model") && object.has("performance")))
-        && !is_mre(object)
+    let has_log_keys =
+        object.has("Prompt") && object.has("Performance") && (object.has("Base Model") || object.has("Styles"));
+    has_log_keys
+        || object.has("prompt")
+            && (object.has("metadata_scheme")
+                || versioned
+                || object.has("full_prompt")
+                || (object.has("base_model") && object.has("performance")))
+            && !is_mre(object)
 }
 
 /// Whether a JSON object is Fooocus MRE's.
@@ -54,7 +70,9 @@ pub fn interpret(object: &Value<'_>) -> Recovered {
         match COLUMNS.iter().find(|(name, _)| name == key) {
             Some((_, column)) => put_value(&mut recovered, *column, key, value),
             None if key == "loras" => recovered.loras = lora_list(value),
-            None if key.starts_with("lora_combined_") => recovered.loras.extend(combined_lora(value)),
+            None if key.starts_with("lora_combined_") || key.starts_with("LoRA ") => {
+                recovered.loras.extend(combined_lora(value))
+            }
             None => extra(&mut recovered, key, value.to_text()),
         }
     }
@@ -88,6 +106,27 @@ fn combined_lora(value: &Value<'_>) -> Option<Lora> {
 mod tests {
     use super::*;
     use crate::metadata::json;
+
+    #[test]
+    fn the_keys_of_the_log() {
+        let text = r#"{"Prompt": "a cat", "Negative Prompt": "dog", "Fooocus V2 Expansion": "a cat, x", "Styles": "['Fooocus V2']", "Performance": "Speed",
+            "Resolution": "(1152, 896)", "Guidance Scale": 4.0, "Base Model": "jug", "Sampler": "dpmpp_2m_sde_gpu", "Scheduler": "karras", "Seed": 5,
+            "LoRA 1": "x.safetensors : 0.1", "Version": "v2.2.0"}"#;
+        let document = json::parse(text).unwrap();
+        assert!(is_it(&document.value));
+        let recovered = interpret(&document.value);
+        assert_eq!(recovered.generator.as_deref(), Some("fooocus"));
+        assert_eq!(
+            (recovered.prompt.as_deref(), recovered.negative_prompt.as_deref()),
+            (Some("a cat"), Some("dog"))
+        );
+        assert_eq!(
+            (recovered.settings.seed, recovered.settings.width),
+            (Some(5), Some(1152))
+        );
+        assert_eq!(recovered.settings.model.as_deref(), Some("jug"));
+        assert_eq!(recovered.loras[0].weight, Some(0.1));
+    }
 
     #[test]
     fn own_scheme() {

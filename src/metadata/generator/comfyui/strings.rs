@@ -146,15 +146,17 @@ fn resolve_link(graph: &Graph<'_>, link: Link, depth: usize) -> Option<Text> {
 fn populated(node: &Node<'_>) -> Option<Text> {
     let cached = node.text("populated_text").or_else(|| {
         let shows = node.class_has("show") || node.class_has("display") || node.class_has("preview");
-        shows
-            .then(|| {
-                node.text("text_0")
-                    .or_else(|| node.text("text2"))
-                    .or_else(|| node.text("preview_text"))
-            })
-            .flatten()
+        let keys = ["text_0", "text2", "preview_text"];
+        keys.iter()
+            .filter(|_| shows)
+            .find_map(|key| shown_text(node.value(key)?))
     });
     cached.filter(|text| !text.is_empty()).map(Text::exact)
+}
+
+/// A text that was shown; older workflows keep it in a list.
+fn shown_text<'v>(value: &'v Value<'_>) -> Option<&'v str> {
+    value.as_str().or_else(|| value.items().first()?.as_str())
 }
 
 /// Nodes that have a language model write text: told by the knobs that only those have.

@@ -85,6 +85,45 @@ const LAYOUTS: &[(&str, &[&str])] = &[
         &["wildcard_text", "populated_text", "mode", "seed"],
     ),
     ("SaveImage", &["filename_prefix"]),
+    // Node packs that many workflows use.
+    (
+        "Efficient Loader",
+        &[
+            "ckpt_name",
+            "vae_name",
+            "clip_skip",
+            "lora_name",
+            "lora_model_strength",
+            "lora_clip_strength",
+            "positive",
+            "negative",
+            "token_normalization",
+            "weight_interpretation",
+            "empty_latent_width",
+            "empty_latent_height",
+            "batch_size",
+        ],
+    ),
+    (
+        "ImpactWildcardEncode",
+        &["wildcard_text", "populated_text", "mode", "lora", "wildcard", "seed"],
+    ),
+    ("WanVideoTextEncode", &["positive_prompt", "negative_prompt"]),
+    ("CLIPTextEncodeLumina2", &["system_prompt", "user_prompt"]),
+    (
+        "BNK_CLIPTextEncodeAdvanced",
+        &["text", "token_normalization", "weight_interpretation"],
+    ),
+    ("smZ CLIPTextEncode", &["text", "parser"]),
+    ("Power Prompt (rgthree)", &["prompt"]),
+    ("SDXLPromptStyler", &["text_positive", "text_negative", "style"]),
+    ("ShowText|pysssss", &["text_0"]),
+    ("String Literal", &["string"]),
+    ("Text Multiline", &["text"]),
+    ("CR Prompt Text", &["prompt"]),
+    ("CR Seed", &["seed"]),
+    ("easy seed", &["seed"]),
+    ("Seed (rgthree)", &["seed"]),
 ];
 
 /// The widget values of a node under their names.
@@ -131,7 +170,8 @@ fn align<'a>(names: &[&'a str], values: &'a [Value<'a>], exact: bool) -> Option<
 
 /// Whether a value is the front end's choice of what happens to a seed after a run.
 fn is_control(value: &Value<'_>) -> bool {
-    matches!(value.as_str(), Some("fixed" | "increment" | "decrement" | "randomize"))
+    // Efficiency's sampler hides it and leaves nothing in its place.
+    *value == Value::Null || matches!(value.as_str(), Some("fixed" | "increment" | "decrement" | "randomize"))
 }
 
 /// The order that samplers have by custom: seed, control, steps, cfg, sampler, scheduler.

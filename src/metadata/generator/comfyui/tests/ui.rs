@@ -115,3 +115,24 @@ fn empty_and_endless_workflows() {
         "links": [[1, 2, 0, 2, 0, "*"]], "definitions": {"subgraphs": [{"id": "s", "nodes": [{"id": 1, "type": "s"}, {"id": 2, "type": "s"}], "links": []}]}}"#;
     assert_eq!(ui(text).prompt, None);
 }
+
+#[test]
+fn widgets_of_node_packs() {
+    let recovered = ui(r#"{"nodes": [
+            {"id": 1, "type": "Efficient Loader", "widgets_values": ["m.safetensors", "Baked VAE", -2, "None", 1, 1, "p", "n", "none", "comfy", 512, 768, 1]},
+            {"id": 2, "type": "KSampler (Efficient)", "inputs": [{"name": "model", "link": 1}, {"name": "positive", "link": 2}, {"name": "negative", "link": 3}, {"name": "latent_image", "link": 4}], "widgets_values": [5, null, 20, 7, "euler", "normal", 1]},
+            {"id": 3, "type": "SaveImage", "inputs": [{"name": "images", "link": 5}]}],
+            "links": [[1, 1, 0, 2, 0, "M"], [2, 1, 1, 2, 1, "C"], [3, 1, 2, 2, 2, "C"], [4, 1, 3, 2, 3, "L"], [5, 2, 5, 3, 0, "I"]], "version": 0.4}"#);
+    assert_eq!(
+        (recovered.prompt.as_deref(), recovered.negative_prompt.as_deref()),
+        (Some("p"), Some("n"))
+    );
+    assert_eq!(recovered.settings.steps, Some(20));
+    let recovered = ui(r#"{"nodes": [
+            {"id": 1, "type": "KSampler", "inputs": [{"name": "positive", "link": 1}], "widgets_values": [5, "fixed", 20, 7, "euler", "normal", 1]},
+            {"id": 2, "type": "CLIPTextEncode", "inputs": [{"name": "text", "link": 2, "widget": {"name": "text"}}], "widgets_values": ["old"]},
+            {"id": 3, "type": "ShowText|pysssss", "inputs": [{"name": "text", "link": 3}], "widgets_values": [["what was shown"]]},
+            {"id": 4, "type": "SomeModel", "widgets_values": ["ask"]}],
+            "links": [[1, 2, 0, 1, 0, "C"], [2, 3, 0, 2, 0, "S"], [3, 4, 0, 3, 0, "S"]], "version": 0.4}"#);
+    assert_eq!(recovered.prompt.as_deref(), Some("what was shown"));
+}
