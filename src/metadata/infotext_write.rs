@@ -60,7 +60,7 @@ fn parts_of(recovered: &Recovered) -> Infotext {
     // Nothing but a line behind it keeps white space at the end of a prompt, or what looks like
     // SD.Next's template in it.
     let is_padded = parts.settings.is_empty() && infotext::without_padding(&parts.prompt) != parts.prompt;
-    let needs_line = is_padded || infotext::has_template_line(&parts.prompt);
+    let needs_line = is_padded || (!parts.settings.is_empty() && infotext::has_template_line(&parts.prompt));
     let negative = recovered.negative_prompt.clone();
     parts.negative_prompt = negative.filter(|text| !text.is_empty() || needs_line);
     parts
