@@ -201,14 +201,14 @@ impl Search {
         let mut looked = Vec::new();
         for prefix in &self.python_prefixes {
             for folder in package_folders(prefix) {
-                if let Some(library) = library_in(&folder) {
+                if let Some(library) = library_of_package(&folder) {
                     return Found::Library(library);
                 }
             }
             looked.push(prefix.display().to_string());
         }
         if self.ask_python {
-            match ask_python().as_deref().map(|folder| (folder, library_in(folder))) {
+            match ask_python().as_deref().map(|folder| (folder, library_of_package(folder))) {
                 Some((_, Some(library))) => return Found::Library(library),
                 Some((folder, None)) => looked.push(folder.display().to_string()),
                 None => looked.push("python3 (has no such package)".to_owned()),
@@ -264,6 +264,22 @@ fn library_in(folder: &Path) -> Option<PathBuf> {
         numbers.map(|numbers| (numbers, entry.path()))
     });
     versions.max().map(|(_, path)| path)
+}
+
+/// The library in `site-packages/onnxruntime/capi`. The packages `onnxruntime` and `onnxruntime-gpu`
+/// both install there; where both are, the one of `onnxruntime-gpu` is taken, by the version that its
+/// `dist-info` folder is named after: it runs everything that the other one does.
+fn library_of_package(folder: &Path) -> Option<PathBuf> {
+    let of_gpu = folder.parent().and_then(Path::parent).and_then(|site_packages| {
+        let names = std::fs::read_dir(site_packages).ok()?.filter_map(Result::ok);
+        let versions = names.filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let version = name.strip_prefix("onnxruntime_gpu-")?.strip_suffix(".dist-info")?;
+            Some(folder.join(format!("libonnxruntime.so.{version}")))
+        });
+        versions.filter(|library| library.is_file()).max()
+    });
+    of_gpu.or_else(|| library_in(folder))
 }
 
 /// The folders of a Python prefix that may hold the package's library.
@@ -368,6 +384,26 @@ mod tests {
             ..Search::default()
         };
         assert_eq!(found(&search, SearchStep::ActivePython), Found::Library(library));
+    }
+
+    #[test]
+    fn where_both_packages_are_installed_the_gpu_ones_library_is_taken() {
+        let prefix = tempfile::tempdir().unwrap();
+        let packages = prefix.path().join("lib/python3.12/site-packages");
+        for version in ["1.31.1", "1.32.0"] {
+            touch(&packages.join(format!("onnxruntime/capi/libonnxruntime.so.{version}")));
+        }
+        let search = Search {
+            python_prefixes: vec![prefix.path().to_path_buf()],
+            ..Search::default()
+        };
+        let library = |version: &str| {
+            let name = format!("onnxruntime/capi/libonnxruntime.so.{version}");
+            Found::Library(packages.join(name))
+        };
+        assert_eq!(found(&search, SearchStep::ActivePython), library("1.32.0"));
+        touch(&packages.join("onnxruntime_gpu-1.31.1.dist-info/RECORD"));
+        assert_eq!(found(&search, SearchStep::ActivePython), library("1.31.1"));
     }
 
     #[test]
