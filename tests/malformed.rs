@@ -22,7 +22,7 @@ const MAX_DATA_KIB: u64 = 600 << 10;
 /// Time for all the files together. They take about a second; the machine may be busy.
 const MAX_SECS: u64 = 60;
 
-fn chunk(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+fn chunk(kind: &[u8], body: &[u8]) -> Vec<u8> {
     let mut crc = flate2::Crc::new();
     crc.update(kind);
     crc.update(body);
@@ -141,7 +141,7 @@ fn files() -> Vec<(&'static str, Vec<u8>, Expected)> {
     };
     let nothing = |note| Expected { prompt: None, note };
     let infotext = text("parameters", INFOTEXT.as_bytes());
-    let whole = png(&[infotext.clone()]);
+    let whole = png(std::slice::from_ref(&infotext));
     let mut wrong_checksum = infotext.clone();
     *wrong_checksum.last_mut().expect("a checksum") ^= 1;
     let mut lying = infotext.clone();

@@ -51,10 +51,10 @@ fn golden(family: &str) -> PathBuf {
 fn labeled(family: &str, expected: &Expected) -> Vec<(RecordBatch, usize)> {
     let dir = temporary_folder();
     let pictures = dir.path().join("pictures");
-    std::fs::create_dir(&pictures).unwrap();
+    std::fs::create_dir(&pictures).expect("the fixture is whole");
     for (index, name) in expected.pictures.iter().enumerate() {
-        let file = Path::new(name).file_name().unwrap().to_string_lossy();
-        std::fs::copy(samples().join(name), pictures.join(format!("{index}-{file}"))).unwrap();
+        let file = Path::new(name).file_name().expect("the fixture is whole").to_string_lossy();
+        std::fs::copy(samples().join(name), pictures.join(format!("{index}-{file}"))).expect("the fixture is whole");
     }
     let mut config = format!(
         "[output]\nembedding = \"f32\"\n\n[[model]]\nname = {:?}\n",
@@ -67,7 +67,7 @@ fn labeled(family: &str, expected: &Expected) -> Vec<(RecordBatch, usize)> {
         config += &format!("\n[[classify]]\nname = \"style\"\nlabels = [{}]\n", labels.join(", "));
     }
     let config_file = dir.path().join("config.toml");
-    std::fs::write(&config_file, config).unwrap();
+    std::fs::write(&config_file, config).expect("the fixture is whole");
     let out = dir.path().join("labels");
     labelmill(&[
         "run",
@@ -101,7 +101,7 @@ fn number(rows: &RecordBatch, column: &str, row: usize) -> f64 {
 fn embedding(rows: &RecordBatch, row: usize) -> Vec<f64> {
     let list = rows
         .column_by_name("clip_embedding")
-        .unwrap()
+        .expect("the fixture is whole")
         .as_fixed_size_list()
         .value(row);
     list.as_primitive::<Float32Type>()
@@ -119,7 +119,7 @@ fn tag_scores(family: &str, rows: &RecordBatch, row: usize) -> Vec<Option<f64>> 
         Ok(text) => text
             .lines()
             .skip(1)
-            .map(|line| line.split(',').nth(1).unwrap().to_owned())
+            .map(|line| line.split(',').nth(1).expect("the fixture is whole").to_owned())
             .collect(),
         Err(_) => ["tags.txt", "top_tags.txt"]
             .iter()
@@ -129,9 +129,9 @@ fn tag_scores(family: &str, rows: &RecordBatch, row: usize) -> Vec<Option<f64>> 
             .map(|line| line.trim_start_matches("rating:").to_owned())
             .collect(),
     };
-    let tags = rows.column_by_name("tags").unwrap().as_list::<i32>().value(row);
+    let tags = rows.column_by_name("tags").expect("the fixture is whole").as_list::<i32>().value(row);
     let tags = tags.as_string::<i32>();
-    let scores = rows.column_by_name("tag_scores").unwrap().as_list::<i32>().value(row);
+    let scores = rows.column_by_name("tag_scores").expect("the fixture is whole").as_list::<i32>().value(row);
     let scores = scores.as_primitive::<Float32Type>();
     let rating = rows
         .column_by_name("rating")

@@ -18,14 +18,14 @@ fn manifest_of_the_readme() -> String {
 /// A folder with a graph that takes 32 x 32 RGB pixels and gives nine logits, and its labels in a
 /// format that no other model of this repository has.
 fn make_model(folder: &Path) {
-    std::fs::create_dir_all(folder).unwrap();
+    std::fs::create_dir_all(folder).expect("the fixture is whole");
     let graph = repository().join("tests/fixtures/models/tiny-logits-tagger/image.onnx");
-    std::fs::copy(graph, folder.join("model.onnx")).unwrap();
+    std::fs::copy(graph, folder.join("model.onnx")).expect("the fixture is whole");
     let labels: Vec<String> = (0..9).map(|index| format!("\"{index}\": \"thing {index}\"")).collect();
     let labels = format!("{{\"id2label\": {{{}}}}}", labels.join(", "));
-    std::fs::write(folder.join("config.json"), labels).unwrap();
+    std::fs::write(folder.join("config.json"), labels).expect("the fixture is whole");
     let manifest = manifest_of_the_readme().replace("size = 448", "size = 32");
-    std::fs::write(folder.join("model.toml"), manifest).unwrap();
+    std::fs::write(folder.join("model.toml"), manifest).expect("the fixture is whole");
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_model_of_ones_own_runs_from_a_manifest_alone() {
     let dir = temporary_folder();
     make_model(&dir.path().join("models/my-tagger"));
     let config = dir.path().join("labels.toml");
-    std::fs::write(&config, "[[model]]\nname = \"my-tagger\"\n").unwrap();
+    std::fs::write(&config, "[[model]]\nname = \"my-tagger\"\n").expect("the fixture is whole");
     let (art, out) = (samples().join("art"), dir.path().join("labels"));
     labelmill(&[
         "run",
@@ -50,7 +50,7 @@ fn a_model_of_ones_own_runs_from_a_manifest_alone() {
     ])
     .must_succeed();
     let rows = dataset(&out);
-    let tags = rows.column_by_name("tags").unwrap().as_list::<i32>();
+    let tags = rows.column_by_name("tags").expect("the fixture is whole").as_list::<i32>();
     assert!(rows.num_rows() > 5 && (0..rows.num_rows()).all(|row| !tags.value(row).is_empty()));
     let first = tags.value(0);
     assert!(first.as_string::<i32>().value(0).starts_with("thing "));
@@ -65,9 +65,9 @@ fn a_manifest_that_does_not_fit_the_graph_is_one_message_before_the_first_pictur
     let dir = temporary_folder();
     let folder = dir.path().join("models/my-tagger");
     make_model(&folder);
-    let good = std::fs::read_to_string(folder.join("model.toml")).unwrap();
+    let good = std::fs::read_to_string(folder.join("model.toml")).expect("the fixture is whole");
     let config = dir.path().join("labels.toml");
-    std::fs::write(&config, "[[model]]\nname = \"my-tagger\"\n").unwrap();
+    std::fs::write(&config, "[[model]]\nname = \"my-tagger\"\n").expect("the fixture is whole");
     let (art, out) = (samples().join("art"), dir.path().join("labels"));
     for (from, to, says) in [
         (
@@ -79,7 +79,7 @@ fn a_manifest_that_does_not_fit_the_graph_is_one_message_before_the_first_pictur
         ("input = \"input\"", "input = \"pixels\"", "`image.input` is `pixels`"),
     ] {
         assert!(good.contains(from), "the manifest of models/README.md has no {from}");
-        std::fs::write(folder.join("model.toml"), good.replace(from, to)).unwrap();
+        std::fs::write(folder.join("model.toml"), good.replace(from, to)).expect("the fixture is whole");
         labelmill(&[
             "run",
             arg(&art),
@@ -94,9 +94,9 @@ fn a_manifest_that_does_not_fit_the_graph_is_one_message_before_the_first_pictur
         .must_say(says);
         assert!(
             !out.exists()
-                || std::fs::read_dir(&out).unwrap().all(|entry| {
+                || std::fs::read_dir(&out).expect("the fixture is whole").all(|entry| {
                     entry
-                        .unwrap()
+                        .expect("the fixture is whole")
                         .path()
                         .extension()
                         .is_none_or(|extension| extension != "parquet")

@@ -208,7 +208,10 @@ impl Search {
             looked.push(prefix.display().to_string());
         }
         if self.ask_python {
-            match ask_python().as_deref().map(|folder| (folder, library_of_package(folder))) {
+            match ask_python()
+                .as_deref()
+                .map(|folder| (folder, library_of_package(folder)))
+            {
                 Some((_, Some(library))) => return Found::Library(library),
                 Some((folder, None)) => looked.push(folder.display().to_string()),
                 None => looked.push("python3 (has no such package)".to_owned()),

@@ -108,7 +108,7 @@ impl Watch {
         let (ways, took) = self.tried_once(input, target);
         let took = before
             .zip(processor_time())
-            .map_or(took, |(before, after)| after - before);
+            .map_or(took, |(before, after)| after.saturating_sub(before));
         let name = self.name;
         assert!(
             took <= SLOW_AFTER,

@@ -71,7 +71,7 @@ pub fn interpret(object: &Value<'_>) -> Recovered {
             Some((_, column)) => put_value(&mut recovered, *column, key, value),
             None if key == "loras" => recovered.loras = lora_list(value),
             None if key.starts_with("lora_combined_") || key.starts_with("LoRA ") => {
-                recovered.loras.extend(combined_lora(value))
+                recovered.loras.extend(combined_lora(value));
             }
             None => extra(&mut recovered, key, value.to_text()),
         }
