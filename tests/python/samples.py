@@ -33,8 +33,12 @@ def misses(row: dict, expected: dict, pixels: bool) -> list[str]:
     wanted |= {name: expected[name] for name in ["format", "width", "height"]}
     # Without pixels a prompt that is hidden in them is not found.
     if not (unread and expected["status"] == "ok"):
-        wanted |= {name: expected[name] for name in ["metadata_status", "generator", "prompt"]}
-        wanted["prompt_source"] = "metadata" if expected["prompt"] else row["prompt_source"]
+        wanted |= {name: expected[name] for name in ["metadata_status", "generator"]}
+        # What a picture itself does not say is the interrogator's, where the plan has one.
+        guessed = row.get("clip_prompt")
+        wanted["prompt"] = expected["prompt"] or guessed
+        guess_source = "interrogated" if guessed else row["prompt_source"]
+        wanted["prompt_source"] = "metadata" if expected["prompt"] else guess_source
         wanted["negative_prompt"] = expected["negative_prompt"] or row["negative_prompt"] or None
     wanted |= {name: expected[name] for name in PHOTO if name in expected}
     found = [f"{name} {row[name]!r}, not {value!r}" for name, value in wanted.items() if differs(row[name], value)]
