@@ -120,7 +120,7 @@ labelmill.summary = (summary) => {
     if (asked) return;
     asked = true;
     requestAnimationFrame(() => { asked = false; refresh(true); });
-  }).then(() => { document.documentElement.dataset.ready = "yes"; }, (error) => {
+  }).then(() => requestAnimationFrame(() => { document.documentElement.dataset.ready = "yes"; }), (error) => {
     find("nothing").hidden = false;
     find("nothing").textContent = `This page is not whole: ${error.message}. Make it again with labelmill report.`;
   });

@@ -63,10 +63,13 @@ const grid = (() => {
   }
 
   function relayout() {
+    const hadFocus = box.contains(document.activeElement);
     for (const tile of tiles.values()) tile.remove();
     tiles = new Map();
     layout();
     draw();
+    // The tile that had the keyboard's focus was made anew.
+    if (hadFocus) tiles.get(cursor)?.focus({ preventScroll: true });
   }
 
   function lineAt(y) {
