@@ -65,7 +65,7 @@ const MAX_CANDIDATES: usize = 64;
 /// negative prompt), so a caller that needs to know whether this *is* infotext asks
 /// [`looks_like_infotext`] or checks `settings`.
 pub fn split(text: &str) -> Infotext {
-    let text = text.trim_start_matches(['\0', '\u{feff}']).trim_end_matches('\0');
+    let text = without_padding(text.trim_start_matches(['\0', '\u{feff}']));
     let mut parts = Infotext::default();
     let (head, jammed) = match find_settings(text) {
         Some(found) => {
@@ -78,7 +78,7 @@ pub fn split(text: &str) -> Infotext {
                 .clone_into(&mut parts.trailing);
             (&text[..found.start], found.jammed)
         }
-        None => (without_padding(text), false),
+        None => (text, false),
     };
     let head = if jammed {
         head.trim_end()
