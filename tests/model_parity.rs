@@ -53,7 +53,10 @@ fn labeled(family: &str, expected: &Expected) -> Vec<(RecordBatch, usize)> {
     let pictures = dir.path().join("pictures");
     std::fs::create_dir(&pictures).expect("the fixture is whole");
     for (index, name) in expected.pictures.iter().enumerate() {
-        let file = Path::new(name).file_name().expect("the fixture is whole").to_string_lossy();
+        let file = Path::new(name)
+            .file_name()
+            .expect("the fixture is whole")
+            .to_string_lossy();
         std::fs::copy(samples().join(name), pictures.join(format!("{index}-{file}"))).expect("the fixture is whole");
     }
     let mut config = format!(
@@ -129,9 +132,17 @@ fn tag_scores(family: &str, rows: &RecordBatch, row: usize) -> Vec<Option<f64>> 
             .map(|line| line.trim_start_matches("rating:").to_owned())
             .collect(),
     };
-    let tags = rows.column_by_name("tags").expect("the fixture is whole").as_list::<i32>().value(row);
+    let tags = rows
+        .column_by_name("tags")
+        .expect("the fixture is whole")
+        .as_list::<i32>()
+        .value(row);
     let tags = tags.as_string::<i32>();
-    let scores = rows.column_by_name("tag_scores").expect("the fixture is whole").as_list::<i32>().value(row);
+    let scores = rows
+        .column_by_name("tag_scores")
+        .expect("the fixture is whole")
+        .as_list::<i32>()
+        .value(row);
     let scores = scores.as_primitive::<Float32Type>();
     let rating = rows
         .column_by_name("rating")

@@ -50,7 +50,10 @@ fn a_model_of_ones_own_runs_from_a_manifest_alone() {
     ])
     .must_succeed();
     let rows = dataset(&out);
-    let tags = rows.column_by_name("tags").expect("the fixture is whole").as_list::<i32>();
+    let tags = rows
+        .column_by_name("tags")
+        .expect("the fixture is whole")
+        .as_list::<i32>();
     assert!(rows.num_rows() > 5 && (0..rows.num_rows()).all(|row| !tags.value(row).is_empty()));
     let first = tags.value(0);
     assert!(first.as_string::<i32>().value(0).starts_with("thing "));
