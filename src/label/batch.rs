@@ -194,27 +194,13 @@ impl ImageModel {
             }
         }
         if let Some(error) = first_error {
-            self.blame(error, present.len(), given.failures.len())?;
+            let model = self.name.clone();
+            blame(&model, error, present.len(), given.failures.len(), || {
+                self.run_made_up().is_err()
+            })?;
         }
         given.failures.sort_by_key(|(row, _)| *row);
         Ok(given)
-    }
-
-    /// Decides whether failures are the pictures' or the model's: it is the model's where every
-    /// one of several pictures failed, or where a made-up picture fails as well.
-    fn blame(&mut self, error: ModelError, pictures: usize, failed: usize) -> Result<(), LabelError> {
-        let model_fails = if pictures > 1 {
-            failed >= pictures
-        } else {
-            self.run_made_up().is_err()
-        };
-        if model_fails {
-            return Err(LabelError::EveryPicture {
-                model: self.name.clone(),
-                source: error,
-            });
-        }
-        Ok(())
     }
 
     /// Raw rows of two made-up pictures.
@@ -269,6 +255,29 @@ impl ImageModel {
         }
         Ok(())
     }
+}
+
+/// Decides whether failures are the pictures' or the model's: it is the model's where every one of
+/// several pictures failed, or where a made-up picture fails as well.
+pub fn blame(
+    model: &str,
+    error: ModelError,
+    pictures: usize,
+    failed: usize,
+    made_up_picture_fails: impl FnOnce() -> bool,
+) -> Result<(), LabelError> {
+    let model_fails = if pictures > 1 {
+        failed >= pictures
+    } else {
+        made_up_picture_fails()
+    };
+    if model_fails {
+        return Err(LabelError::EveryPicture {
+            model: model.to_owned(),
+            source: error,
+        });
+    }
+    Ok(())
 }
 
 /// Largest input tensor, in values: 8 GiB of 32-bit floats.

@@ -5,6 +5,7 @@ use super::search::Rules;
 use super::steps::{Decoder, Found, on_device};
 use super::wordpiece::WordPiece;
 use super::{Caption, Captioner, Captions, refusal};
+use crate::label::batch::blame;
 use crate::label::clip::fingerprint;
 use crate::label::{LabelError, LabelerOptions};
 use crate::model::manifest::{CaptionNames, CaptionSearch, CaptionSpec};
@@ -172,22 +173,6 @@ impl Blip {
         );
         Ok(())
     }
-
-    /// Decides whether failures are the pictures' or the model's, as for other image models.
-    fn blame(&mut self, error: ModelError, pictures: usize, failed: usize) -> Result<(), LabelError> {
-        let model_fails = if pictures > 1 {
-            failed >= pictures
-        } else {
-            self.run_made_up().is_err()
-        };
-        if model_fails {
-            return Err(LabelError::EveryPicture {
-                model: self.name.clone(),
-                source: error,
-            });
-        }
-        Ok(())
-    }
 }
 
 impl Captioner for Blip {
@@ -259,7 +244,8 @@ impl Captioner for Blip {
             }
         }
         if let Some(error) = first_error {
-            self.blame(error, present.len(), failed)?;
+            let model = self.name.clone();
+            blame(&model, error, present.len(), failed, || self.run_made_up().is_err())?;
         }
         Ok(captions)
     }
