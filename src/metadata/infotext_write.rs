@@ -57,13 +57,24 @@ fn parts_of(recovered: &Recovered) -> Infotext {
         }
     }
     fill_settings_line(&mut parts.settings);
-    // Nothing but a line behind it keeps white space at the end of a prompt, or what looks like
-    // SD.Next's template in it.
-    let is_padded = parts.settings.is_empty() && infotext::without_padding(&parts.prompt) != parts.prompt;
-    let needs_line = is_padded || (!parts.settings.is_empty() && infotext::has_template_line(&parts.prompt));
+    let needs_line = needs_negative_line(&parts);
     let negative = recovered.negative_prompt.clone();
     parts.negative_prompt = negative.filter(|text| !text.is_empty() || needs_line);
     parts
+}
+
+/// Whether a line of negative prompt must stand even where it is empty: nothing but a line behind it
+/// keeps white space at the end of a prompt or what looks like `SD.Next`'s template in it, and nothing
+/// but an earlier one keeps a line of negative prompt inside a template.
+fn needs_negative_line(parts: &Infotext) -> bool {
+    let is_padded = parts.settings.is_empty() && infotext::without_padding(&parts.prompt) != parts.prompt;
+    let has_template = !parts.settings.is_empty() && infotext::has_template_line(&parts.prompt);
+    let templates = [&parts.template, &parts.negative_template];
+    let is_inside = templates
+        .into_iter()
+        .flatten()
+        .any(|text| infotext::has_negative_line(text));
+    is_padded || has_template || is_inside
 }
 
 /// The settings with columns of their own, in the family's order. They stand before all others:

@@ -42,6 +42,8 @@ const SAMPLES: &[&str] = &[
     "p\nSteps: 20, Sampler: x, Civitai metadata: {}\u{1f}\0\0",
     "just a prompt, no settings",
     "cat\nNegative prompt: dog\nNegative prompt: mouse",
+    "p\nNegative prompt:\nTemplate: t __w__\nNegative prompt: x\nTemplate: y\nSteps: 4, Seed: 48, CFG scale: 4, App: SD.Next",
+    "p\nNegative prompt:\nTemplate: t\nNegative template: nt\nNegative prompt: x\nSteps: 4, Seed: 48, CFG scale: 4, App: SD.Next",
 ];
 
 #[test]
