@@ -170,6 +170,29 @@ fn a_pull_by_the_hubs_layout_brings_the_files_once_and_records_them() {
 }
 
 #[test]
+fn a_file_that_another_model_pulled_from_there_is_not_pulled_again() {
+    let hub = Server::start(|request| Reply::range(&asked_for(request), request));
+    let store = Store::new(&hub)
+        .knows("mine", &manifest("mine", on_hub))
+        .knows("other", &manifest("other", on_hub))
+        .knows("third", &manifest("third", on_hub));
+    store.labelmill(&["models", "pull", "mine"]).must_succeed();
+    let asked = hub.seen().len();
+    store.labelmill(&["models", "pull", "other"]).must_succeed();
+    assert_eq!(hub.seen().len(), asked, "it is copied");
+    assert_eq!(store.files("other"), store.files("mine"));
+    for model in ["mine", "other"] {
+        std::fs::write(store.path(model).join("image.onnx"), b"damaged").expect("written");
+    }
+    store.labelmill(&["models", "pull", "third"]).must_succeed();
+    assert!(hub.seen().len() > asked, "damaged copies are not taken");
+    assert_eq!(
+        std::fs::read(store.path("third").join("image.onnx")).expect("pulled"),
+        bytes_of("image.onnx")
+    );
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named_with_its_address() {
     let hub = Server::start(|_| Reply::status(404));
     let store = Store::new(&hub).knows("tagger", &manifest("tagger", on_hub));

