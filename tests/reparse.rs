@@ -230,57 +230,54 @@ fn only_rows_that_differ_say_that_they_were_made_anew() {
     assert_eq!(BooleanArray::from(renewed), is_forge(&fresh));
 }
 
+/// An older fingerprint under a policy of prompts; the column `path` plays the interrogator's.
+fn under_policy(fingerprint: &str, order: &str) -> String {
+    format!("{} prompt={{\"order\":[{order}],\"routes\":[]}}", older(fingerprint))
+}
+
+const INTERROGATED: &str = r#"{"interrogated":{"column":"path"}}"#;
+
+/// All prompts as if an older interpreter had found one in every image.
+fn found_everywhere(batch: RecordBatch) -> RecordBatch {
+    let every = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![Some(text); batch.num_rows()])) };
+    let (sources, prompts) = (every("metadata"), every("wrong"));
+    with_column(&with_column(&batch, "prompt_source", sources), "prompt", prompts)
+}
+
 #[test]
-fn prompts_of_another_origin_stay() {
+fn where_a_prompt_vanishes_the_next_source_gives_one() {
     let labeled = Labeled::new(&[]);
-    labeled.age(older, |batch| {
-        let sources = StringArray::from(vec![Some("interrogated"); batch.num_rows()]);
-        let prompts = StringArray::from(vec![Some("a guess"); batch.num_rows()]);
-        let batch = with_column(&batch, "prompt_source", Arc::new(sources));
-        with_column(&batch, "prompt", Arc::new(prompts))
-    });
+    let order = format!("\"metadata\",{INTERROGATED}");
+    labeled.age(|fingerprint| under_policy(fingerprint, &order), found_everywhere);
     labelmill(&["reparse", arg(&labeled.out())]).must_succeed();
     let rows = dataset(&labeled.out());
     let (sources, prompts) = (texts(&rows, "prompt_source"), texts(&rows, "prompt"));
-    let statuses = texts(&rows, "metadata_status");
+    let (statuses, paths) = (texts(&rows, "metadata_status"), texts(&rows, "path"));
     assert!(statuses.iter().any(|status| status == "prompt") && statuses.iter().any(|status| status == "none"));
-    assert!(
-        texts(&rows, "negative_prompt")
-            .iter()
-            .any(|negative| !negative.is_empty())
-    );
-    for ((source, prompt), status) in sources.iter().zip(&prompts).zip(&statuses) {
-        let is_recovered = status == "prompt";
-        assert_eq!(source, if is_recovered { "metadata" } else { "interrogated" });
-        assert_eq!(prompt == "a guess", !is_recovered);
+    for row in 0..rows.num_rows() {
+        let is_recovered = statuses[row] == "prompt";
+        assert_eq!(sources[row], if is_recovered { "metadata" } else { "interrogated" });
+        assert_eq!(prompts[row] == paths[row], !is_recovered);
+        assert_ne!(prompts[row], "wrong");
     }
 }
 
 #[test]
 fn a_labelers_prompts_stay_where_they_go_first() {
     let labeled = Labeled::new(&[]);
-    let interrogated_first = |fingerprint: &str| {
-        format!(
-            "{} prompt=PromptPolicy {{ order: [Interrogated {{ column: \"clip_prompt\" }}, Metadata] }}",
-            older(fingerprint)
-        )
-    };
-    labeled.age(interrogated_first, |batch| {
-        let sources = StringArray::from(vec![Some("interrogated"); batch.num_rows()]);
-        let batch = with_column(&batch, "prompt_source", Arc::new(sources));
-        let batch = with_column(
-            &batch,
-            "prompt",
-            Arc::new(StringArray::from(vec![Some("a guess"); batch.num_rows()])),
-        );
-        let none: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>; batch.num_rows()]));
-        with_column(&batch, "generator", none)
-    });
+    let order = format!("{INTERROGATED},\"metadata\"");
+    labeled.age(
+        |fingerprint| under_policy(fingerprint, &order),
+        |batch| {
+            let none: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>; batch.num_rows()]));
+            with_column(&found_everywhere(batch), "generator", none)
+        },
+    );
     labelmill(&["reparse", arg(&labeled.out())])
         .must_succeed()
         .must_say("  generator ");
     let rows = dataset(&labeled.out());
-    assert!(texts(&rows, "prompt").iter().all(|prompt| prompt == "a guess"));
+    assert_eq!(texts(&rows, "prompt"), texts(&rows, "path"));
     assert!(texts(&rows, "generator").iter().any(|generator| generator == "novelai"));
 }
 

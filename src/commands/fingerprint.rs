@@ -1,17 +1,30 @@
 //! What the parts say of how their metadata columns were made: the two hand-raised versions and the
 //! choices of the configuration. `run` compares it, `reparse` renews the half that it made anew.
 
+use anyhow::Context;
+
 use crate::config::MetadataConfig;
 use crate::metadata::{READING_VERSION, interpret};
-use crate::write::Making;
+use crate::write::{Making, PromptPolicy};
 
-/// The fingerprint of the metadata group: `v{reading}.{interpretation} {choices}`.
-pub fn of_metadata(config: &MetadataConfig) -> String {
-    let choices = format!(
-        "sidecars={} stealth={:?} raw={}",
-        config.sidecars, config.stealth, config.keep_raw
+/// What begins, at the end of the fingerprint, the choice of where prompts come from, as JSON.
+const PROMPTS: &str = " prompt=";
+
+/// The fingerprint of the metadata group: `v{reading}.{interpretation} {choices}`. Another policy
+/// of prompts reads the metadata again and runs no model.
+pub fn of_metadata(config: &MetadataConfig, prompts: &PromptPolicy) -> String {
+    let mut fingerprint = format!(
+        "v{READING_VERSION}.{} sidecars={} stealth={:?} raw={}",
+        interpret::VERSION,
+        config.sidecars,
+        config.stealth,
+        config.keep_raw
     );
-    format!("v{READING_VERSION}.{} {choices}", interpret::VERSION)
+    if !prompts.is_plain() {
+        fingerprint.push_str(PROMPTS);
+        fingerprint.push_str(&serde_json::to_string(prompts).expect("names and numbers are JSON"));
+    }
+    fingerprint
 }
 
 /// The making after the present interpretation; none where the rows keep no raw entries.
@@ -31,17 +44,22 @@ pub fn reinterpreted(fingerprint: &str) -> anyhow::Result<Option<Making>> {
     if choices.split(' ').any(|choice| choice == "raw=false") {
         return Ok(None);
     }
-    // Where prompts come from stands at the end, if not from the metadata alone.
-    let order = choices.split_once("order: [").map_or("Metadata", |(_, order)| order);
+    let prompts = match choices.split_once(PROMPTS) {
+        Some((_, policy)) => serde_json::from_str(policy).with_context(|| {
+            format!("the dataset says {policy:?} of where its prompts come from, which this labelmill does not know; `labelmill run` renews it")
+        })?,
+        None => PromptPolicy::default(),
+    };
     Ok(Some(Making {
         fingerprint: format!("{reading}.{} {choices}", interpret::VERSION),
-        metadata_first: order.starts_with("Metadata"),
+        prompts,
     }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::write::{PromptRoute, PromptSource};
 
     #[test]
     fn only_the_version_of_the_interpretation_is_renewed() {
@@ -55,20 +73,35 @@ mod tests {
             renewed("v7.1 stealth=Off raw=true"),
             Some(format!("v7.{now} stealth=Off raw=true"))
         );
-        let current = of_metadata(&MetadataConfig::default());
+        let current = of_metadata(&MetadataConfig::default(), &PromptPolicy::default());
         assert_eq!(renewed(&current), Some(current.clone()));
         assert_eq!(renewed("v1.1 sidecars=true raw=false"), None);
         assert!(reinterpreted(&format!("v1.{} raw=true", now + 1)).is_err());
         assert!(reinterpreted("v1.x raw=true").is_err());
-        let first = |choices: &str| {
-            reinterpreted(&format!("v1.1 raw=true{choices}"))
-                .unwrap()
-                .unwrap()
-                .metadata_first
+    }
+
+    #[test]
+    fn where_prompts_come_from_is_read_back() {
+        let policy = PromptPolicy {
+            order: vec![
+                PromptSource::Tags {
+                    prefix: "wd ".into(),
+                    threshold: 0.3,
+                },
+                PromptSource::Interrogated { column: "a=b".into() },
+                PromptSource::Metadata,
+            ],
+            routes: vec![PromptRoute {
+                column: "style".into(),
+                styles: vec!["anime prompt=".into()],
+                instead: PromptSource::Metadata,
+            }],
         };
-        assert!(first("") && first(" prompt=PromptPolicy { order: [Metadata, Tags { threshold: 0.3 }], routes: [] }"));
-        assert!(!first(
-            " prompt=PromptPolicy { order: [Interrogated { column: \"x\" }, Metadata], routes: [] }"
-        ));
+        for policy in [policy, PromptPolicy::default()] {
+            let fingerprint = of_metadata(&MetadataConfig::default(), &policy);
+            let making = reinterpreted(&fingerprint).unwrap().unwrap();
+            assert_eq!((making.fingerprint, making.prompts), (fingerprint, policy));
+        }
+        assert!(reinterpreted("v1.1 raw=true prompt=PromptPolicy { order: [Metadata] }").is_err());
     }
 }

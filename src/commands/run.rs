@@ -299,11 +299,7 @@ impl Twins for Known {
 fn dataset_spec(plan: &RunPlan, labelers: &Labelers) -> DatasetSpec {
     let metadata = &plan.config.metadata;
     let prompt = prompt_policy(&plan.config.prompt, labelers);
-    let mut fingerprint = fingerprint::of_metadata(metadata);
-    if !prompt.is_plain() {
-        // Another policy reads the metadata again and runs no model.
-        fingerprint.push_str(&format!(" prompt={prompt:?}"));
-    }
+    let fingerprint = fingerprint::of_metadata(metadata, &prompt);
     let mut groups = vec![ColumnGroup {
         name: "metadata".into(),
         fingerprint,

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Float32Type};
+use serde::{Deserialize, Serialize};
 
 use super::WriteError;
 
 /// Something a prompt can come from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PromptSource {
     /// What the image itself says.
     Metadata,
@@ -39,7 +41,7 @@ impl PromptSource {
 }
 
 /// Pictures of some styles whose prompt is not interrogated but comes from elsewhere.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PromptRoute {
     /// The column that says the style.
     pub column: String,
@@ -50,7 +52,7 @@ pub struct PromptRoute {
 }
 
 /// The plan's choice. Its default is what the image itself says, and nothing else.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PromptPolicy {
     /// The first that gives a prompt wins.
     pub order: Vec<PromptSource>,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StructArray};
 use arrow::compute::interleave;
 use arrow::datatypes::Int64Type;
 use rayon::prelude::*;
@@ -15,15 +15,13 @@ use super::commit::CommitFs;
 use super::error::{OpenError, WriteError};
 use super::footer::{PartInfo, PartMeta};
 use super::parts::PartWriter;
+use super::prompt::PromptPolicy;
 use super::rewrite::open_part;
 use super::{BOOKKEEPING_DIR, Home, WriteOptions, read_parts, remove_temporary_files, rows, schema};
 use crate::record::{Destination, FileStat, ImageId, ImageRecord, RawEntry, RawMetadata, Recovered, SidecarStamp};
 
 /// The group whose columns these are.
 const GROUP: &str = "metadata";
-
-/// Columns whose values may come from a labeler instead of the metadata.
-const SHARED_COLUMNS: [&str; 2] = ["prompt", "prompt_source"];
 
 /// How rows are interpreted, and what their parts say of it afterwards.
 #[derive(Clone, Copy)]
@@ -37,12 +35,12 @@ pub struct Interpreter<'a> {
 }
 
 /// How the metadata columns of a part were made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Making {
     /// What says so.
     pub fingerprint: String,
-    /// Whether a prompt in the metadata goes before one that a labeler made.
-    pub metadata_first: bool,
+    /// Where prompts come from.
+    pub prompts: PromptPolicy,
 }
 
 /// Whether anything is written.
@@ -100,7 +98,7 @@ pub fn reinterpret(
         remove_temporary_files(&*home.fs, &home.out)?;
     }
     // Asked for all parts first, so that one that cannot be stops the command before any write.
-    let metas: Vec<Option<(PartMeta, bool)>> = parts
+    let metas: Vec<Option<(PartMeta, PromptPolicy)>> = parts
         .iter()
         .map(|part| new_meta(&part.meta, interpreter))
         .collect::<anyhow::Result<_>>()?;
@@ -111,14 +109,14 @@ pub fn reinterpret(
     };
     let mut tally = Tally::default();
     for (part, meta) in parts.iter().zip(metas) {
-        let Some((meta, metadata_first)) = meta else {
+        let Some((meta, prompts)) = meta else {
             report.rows_without_raw += part.rows;
             continue;
         };
         let path = part.path(&home.out);
         let reviser = Reviser {
             interpret: interpreter.interpret,
-            metadata_first,
+            prompts: &prompts,
         };
         let is_stale = meta != part.meta;
         if !is_stale && !any_row_changes(&path, reviser)? {
@@ -141,27 +139,29 @@ pub fn reinterpret(
     Ok(report)
 }
 
-/// What a part says of itself after its rows are interpreted again, and whether prompts of the
-/// metadata go first in it.
-fn new_meta(old: &PartMeta, interpreter: Interpreter<'_>) -> anyhow::Result<Option<(PartMeta, bool)>> {
+/// What a part says of itself after its rows are interpreted again, and where their prompts come
+/// from.
+fn new_meta(old: &PartMeta, interpreter: Interpreter<'_>) -> anyhow::Result<Option<(PartMeta, PromptPolicy)>> {
     let mut meta = old.clone();
-    let mut metadata_first = true;
+    let mut prompts = None;
     let begun = meta.begun.get_mut(GROUP).map(|begun| &mut begun.fingerprint);
     for fingerprint in meta.fingerprints.get_mut(GROUP).into_iter().chain(begun) {
         let Some(making) = (interpreter.making)(fingerprint)? else {
             return Ok(None);
         };
         *fingerprint = making.fingerprint;
-        metadata_first &= making.metadata_first;
+        if *prompts.get_or_insert_with(|| making.prompts.clone()) != making.prompts {
+            anyhow::bail!("a run that changes where prompts come from has not ended; `labelmill run` goes on with it");
+        }
     }
-    Ok(Some((meta, metadata_first)))
+    Ok(Some((meta, prompts.unwrap_or_default())))
 }
 
 /// What makes the rows of one part anew.
 #[derive(Clone, Copy)]
 struct Reviser<'a> {
     interpret: &'a (dyn Fn(RawMetadata) -> Recovered + Sync),
-    metadata_first: bool,
+    prompts: &'a PromptPolicy,
 }
 
 fn any_row_changes(path: &Path, reviser: Reviser<'_>) -> Result<bool, WriteError> {
@@ -239,33 +239,16 @@ impl Reviser<'_> {
                 record_of(recovered)
             })
             .collect();
-        let keeps_prompt: Vec<bool> = records
-            .iter()
-            .enumerate()
-            .map(|(row, record)| {
-                let gives_way = record.recovered.prompt.is_none() || !self.metadata_first;
-                gives_way && held.has_other_prompt(row)
-            })
-            .collect();
         let mut changed = vec![false; old.num_rows()];
         let mut columns = Vec::new();
-        for (name, new) in schema::recovered_columns(&records) {
-            let Some(before) = old
-                .column_by_name(name)
-                .filter(|before| before.data_type() == new.data_type())
-            else {
+        let new_batch = self
+            .prompts
+            .apply(recovered_batch(old, &records)?, &vec![true; old.num_rows()])?;
+        for name in schema::recovered_column_names() {
+            let (Some(before), Some(new)) = (old.column_by_name(name), new_batch.column_by_name(name)) else {
                 continue;
             };
-            let new = if SHARED_COLUMNS.contains(&name) && keeps_prompt.contains(&true) {
-                let sources: Vec<(usize, usize)> = keeps_prompt
-                    .iter()
-                    .enumerate()
-                    .map(|(row, keeps)| (usize::from(!keeps), row))
-                    .collect();
-                interleave(&[&**before, &*new], &sources)?
-            } else {
-                new
-            };
+            let new = Arc::clone(new);
             let differing = differing_rows(before, &new);
             for row in &differing {
                 changed[*row] = true;
@@ -280,6 +263,20 @@ impl Reviser<'_> {
             changed,
         })
     }
+}
+
+/// The old rows with what interpretation makes in the place of those columns; one of another type
+/// stays as it is.
+fn recovered_batch(old: &RecordBatch, records: &[ImageRecord]) -> Result<RecordBatch, WriteError> {
+    let mut columns = old.columns().to_vec();
+    for (name, new) in schema::recovered_columns(records) {
+        if let Some((at, field)) = old.schema().column_with_name(name)
+            && field.data_type() == new.data_type()
+        {
+            columns[at] = new;
+        }
+    }
+    Ok(RecordBatch::try_new(old.schema(), columns)?)
 }
 
 impl Revised {
@@ -344,7 +341,6 @@ struct HeldColumns<'b> {
     notes: &'b ArrayRef,
     raw: &'b ArrayRef,
     signature_valid: &'b BooleanArray,
-    prompt_source: &'b StringArray,
 }
 
 impl<'b> HeldColumns<'b> {
@@ -380,9 +376,6 @@ impl<'b> HeldColumns<'b> {
             signature_valid: column("signature_valid")?
                 .as_boolean_opt()
                 .ok_or_else(|| missing("signature_valid"))?,
-            prompt_source: column("prompt_source")?
-                .as_string_opt()
-                .ok_or_else(|| missing("prompt_source"))?,
         })
     }
 
@@ -412,10 +405,5 @@ impl<'b> HeldColumns<'b> {
         self.signature_valid
             .is_valid(row)
             .then(|| self.signature_valid.value(row))
-    }
-
-    /// Whether the row's prompt was made of something else than metadata.
-    fn has_other_prompt(&self, row: usize) -> bool {
-        self.prompt_source.is_valid(row) && !matches!(self.prompt_source.value(row), "metadata" | "none")
     }
 }
