@@ -191,7 +191,7 @@ impl Progress for Lines {
             images_per_sec,
             time_left,
             time_goes_to = state.words,
-            "labeling"
+            "progress"
         );
     }
 

@@ -320,7 +320,19 @@ fn tags_follow_the_rules_and_archives_hold_every_picture() {
     labelmill(&sharding).must_succeed().must_say("wrote 0 of");
     let npy = dir.path().join("npy");
     labelmill(&["export", "npy", arg(&out), "--to", arg(&npy)]).must_succeed();
-    assert!(npy.join("img_emb/img_emb_0.npy").is_file() && npy.join("metadata/metadata_0.parquet").is_file());
+    let (array, table) = (
+        npy.join("img_emb/img_emb_0.npy"),
+        npy.join("metadata/metadata_0.parquet"),
+    );
+    assert!(array.is_file() && table.is_file());
+    std::fs::write(&array, "somebody's").expect("written");
+    std::fs::remove_file(&table).expect("removed");
+    labelmill(&["export", "npy", arg(&out), "--to", arg(&npy)])
+        .must_exit(1)
+        .must_say("img_emb_0.npy is there and was not left so by an export");
+    let left: Vec<_> = walkdir::WalkDir::new(&npy).into_iter().filter_map(Result::ok).collect();
+    let files = left.iter().filter(|entry| entry.file_type().is_file()).count();
+    assert_eq!(files, 1, "neither of the two was written: {left:?}");
 }
 
 #[test]

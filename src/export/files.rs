@@ -178,12 +178,31 @@ impl Writer {
         ensure_written(is_written, &path)
     }
 
-    /// The same for a file that another writer left at [`temporary_beside`] its path.
-    pub(super) fn commit_temporary(&mut self, key: &str, path: &Path) -> anyhow::Result<()> {
-        let temporary = temporary_beside(path);
-        let hash = hash_of_file(&temporary)?.with_context(|| format!("{} is gone", temporary.display()))?;
-        let is_written = self.settle(key, path, hash, whole_entry())?;
-        ensure_written(is_written, path)
+    /// The same for files that other writers left at [`temporary_beside`] their paths and that belong
+    /// together: where one may not take its place, none does.
+    pub(super) fn commit_together(&mut self, paths: &[&Path]) -> anyhow::Result<()> {
+        let mut files = Vec::new();
+        for path in paths {
+            let temporary = temporary_beside(path);
+            let hash = hash_of_file(&temporary)?.with_context(|| format!("{} is gone", temporary.display()))?;
+            let key = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((*path, key, hash));
+        }
+        for (path, key, hash) in &files {
+            let old = hash_of_file(path)?;
+            if old.as_ref() != Some(hash) && !self.may_replace(key, old.as_deref()) {
+                for path in paths {
+                    let temporary = temporary_beside(path);
+                    fs::remove_file(&temporary).with_context(|| format!("removing {}", temporary.display()))?;
+                }
+                ensure_written(false, path)?;
+            }
+        }
+        for (path, key, hash) in files {
+            let is_written = self.settle(&key, path, hash, whole_entry())?;
+            ensure_written(is_written, path)?;
+        }
+        Ok(())
     }
 
     /// Writes what waits, and the memory anew.

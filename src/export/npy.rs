@@ -127,8 +127,6 @@ impl Open {
         ]);
         let table = RecordBatch::try_new(Arc::new(schema), columns).expect("two columns of equal length");
         write_table(&temporary_beside(&self.table), &table)?;
-        writer.commit_temporary(&file_name(&self.table), &self.table)?;
-        // The embeddings last: whoever finds them finds their table.
         let finish = || -> io::Result<()> {
             let mut file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
             file.seek(SeekFrom::Start(0))?;
@@ -136,12 +134,9 @@ impl Open {
             file.sync_all()
         };
         finish().context("writing the embeddings")?;
-        writer.commit_temporary(&file_name(&self.npy), &self.npy)
+        // The embeddings last: whoever finds them finds their table.
+        writer.commit_together(&[&self.table, &self.npy])
     }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The header of an array of half floats, version 1.0 of the format.
