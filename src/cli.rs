@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::BatchSize;
+
 mod exports;
 
 pub use exports::*;
@@ -103,9 +105,9 @@ pub struct RunArgs {
     /// Devices of the models: auto, cpu, cuda:0, tensorrt:0; several with commas share the work
     #[arg(long, value_name = "DEVICE,…", env = "LABELMILL_DEVICE")]
     pub device: Option<String>,
-    /// Images in one model batch
+    /// Images in one model batch: a number, or auto (by memory and measured throughput)
     #[arg(long, value_name = "N", env = "LABELMILL_BATCH")]
-    pub batch: Option<usize>,
+    pub batch: Option<BatchSize>,
     /// Decoding threads; 0 = one a core
     #[arg(long, value_name = "N", env = "LABELMILL_THREADS")]
     pub threads: Option<usize>,

@@ -2,9 +2,10 @@
 //! program. Unknown keys are refused with the nearest known name.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::cli::{EmbeddingType, Stealth};
 use crate::exit::UsageError;
@@ -125,8 +126,8 @@ impl Default for DecodeConfig {
 pub struct RunConfig {
     /// `auto`, `cpu`, `cuda:0`, `tensorrt:0`, or a list of several, which share the work.
     pub device: DeviceList,
-    /// Images in one model batch.
-    pub batch: usize,
+    /// Images in one model batch: a number, or `auto`.
+    pub batch: BatchSize,
     /// Decoding threads; 0 = one a core.
     pub threads: usize,
     /// Exit 3 above this many failed inputs: a number, a share such as `5%`, or empty for no limit.
@@ -135,11 +136,60 @@ pub struct RunConfig {
     pub max_duration: String,
 }
 
+/// `run.batch`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BatchSize {
+    /// By memory and measured throughput, for each model.
+    #[default]
+    Auto,
+    /// So many images.
+    Of(usize),
+}
+
+impl FromStr for BatchSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.parse()) {
+            ("auto", _) => Ok(Self::Auto),
+            (_, Ok(0)) => Err("it must be at least 1".to_owned()),
+            (_, Ok(images)) => Ok(Self::Of(images)),
+            (_, Err(_)) => Err(format!("`{text}` is neither a number nor auto")),
+        }
+    }
+}
+
+impl Serialize for BatchSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Of(images) => serializer.serialize_u64(*images as u64),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for BatchSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a number of images, or \"auto\"")]
+        enum NumberOrText {
+            Number(u64),
+            Text(String),
+        }
+        let text = match NumberOrText::deserialize(deserializer)? {
+            NumberOrText::Number(images) => images.to_string(),
+            NumberOrText::Text(text) => text,
+        };
+        text.parse()
+            .map_err(|error| serde::de::Error::custom(format!("batch: {error}")))
+    }
+}
+
 impl Default for RunConfig {
     fn default() -> Self {
         Self {
             device: DeviceList::default(),
-            batch: 32,
+            batch: BatchSize::Auto,
             threads: 0,
             max_failed: String::new(),
             max_duration: String::new(),
@@ -454,6 +504,26 @@ mod tests {
             error.contains("x.toml:2") && error.contains("did you mean `batch`?"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_batch_is_a_number_or_auto() {
+        let read = |text: &str| Config::parse(text, "x.toml").map(|config| config.run.batch);
+        assert_eq!(read("").expect("the default"), BatchSize::Auto);
+        assert_eq!(read("[run]\nbatch = 7").expect("a number"), BatchSize::Of(7));
+        assert_eq!(read("[run]\nbatch = \"auto\"").expect("auto"), BatchSize::Auto);
+        assert_eq!("12".parse(), Ok(BatchSize::Of(12)));
+        for (text, says) in [
+            ("0", "at least 1"),
+            ("\"large\"", "neither a number nor auto"),
+            ("2.5", "a number of images"),
+            ("-1", "a number of images"),
+        ] {
+            let error = read(&format!("[run]\nbatch = {text}")).expect_err(text).to_string();
+            assert!(error.contains(says), "{error} should say {says}");
+        }
+        let written = toml::to_string(&Config::default()).expect("writes");
+        assert!(written.contains("batch = \"auto\""), "{written}");
     }
 
     #[test]

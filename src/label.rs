@@ -13,6 +13,7 @@ use crate::model::{Device, Model, ModelError, Runtime};
 use crate::record::{Failure, Geometry};
 
 mod batch;
+mod batch_size;
 pub mod caption;
 mod classify;
 mod clean;
@@ -25,6 +26,7 @@ mod tagger;
 mod text;
 mod tower;
 
+pub use batch_size::{BatchChoice, OPENING as OPENING_BATCH, Sizing};
 pub use caption::{CaptionLabeler, CaptionOptions};
 pub use clip::ClipLabeler;
 pub use pictures::{BatchId, Pictures};
@@ -53,6 +55,15 @@ pub trait Labeler: Send {
 
     /// The device it runs on and why, for the summary.
     fn device(&self) -> &str;
+
+    /// Chooses the batches that [`LabelerOptions::sizing`] left open, for a run over so many images,
+    /// and tells what was chosen. Labels do not depend on it.
+    ///
+    /// # Errors
+    /// A made-up picture fails, or not even the smallest batch fits into memory.
+    fn fit_batch(&mut self, _images: u64) -> Result<Vec<BatchChoice>, LabelError> {
+        Ok(Vec::new())
+    }
 
     /// Labels pictures: one row each, whose squares come in the order of [`Self::geometries`].
     ///
@@ -135,6 +146,8 @@ pub struct LabelerOptions {
     pub device: Device,
     /// Pictures a run of the graph; every batch is padded to it.
     pub batch: usize,
+    /// Whether `batch` stays, or is chosen by [`Labeler::fit_batch`].
+    pub sizing: Sizing,
     /// Threads that work on one run on the CPU.
     pub threads: usize,
     /// Prefix of the columns' names: `anime` makes `anime_tags`; none: the plain names.
@@ -164,6 +177,7 @@ impl Default for LabelerOptions {
         Self {
             device: Device::Auto,
             batch: 16,
+            sizing: Sizing::default(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             columns: None,
             embedding: EmbeddingType::default(),

@@ -11,6 +11,7 @@ pub mod engine_cache;
 mod error;
 pub mod files;
 pub mod find_onnxruntime;
+pub mod free_memory;
 pub mod gpu;
 pub mod labels;
 pub mod lock;

@@ -306,7 +306,6 @@ fn resolve_out(out: Option<&PathBuf>, roots: &[Root]) -> anyhow::Result<PathBuf>
 
 fn check(config: &Config) -> anyhow::Result<()> {
     let positive = [
-        ("run.batch", config.run.batch as u64),
         ("decode.max_megapixels", config.decode.max_megapixels),
         ("decode.max_file_mib", config.decode.max_file_mib),
         ("output.part_rows", config.output.part_rows as u64),
@@ -418,6 +417,7 @@ fn permission(granted: bool) -> Permission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::BatchSize;
 
     fn args(paths: &[&str]) -> RunArgs {
         RunArgs {
@@ -433,11 +433,11 @@ mod tests {
         std::fs::write(&file, "[run]\nbatch = 7\nthreads = 3\n").expect("written");
         let typed = RunArgs {
             config: Some(file),
-            batch: Some(9),
+            batch: Some(BatchSize::Of(9)),
             ..args(&["somewhere/pics"])
         };
         let plan = RunPlan::resolve(&typed).expect("plan");
-        assert_eq!((plan.config.run.batch, plan.config.run.threads), (9, 3));
+        assert_eq!((plan.config.run.batch, plan.config.run.threads), (BatchSize::Of(9), 3));
         assert_eq!(plan.config.run.device.to_string(), "auto");
         assert!(plan.out.ends_with("somewhere/pics-labels"));
     }

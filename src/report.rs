@@ -41,6 +41,8 @@ pub struct RunReport {
     pub demo: bool,
     /// Device the models ran on.
     pub device: Option<String>,
+    /// The batch that was chosen for each model, and why; empty where the configuration says it.
+    pub batches: Vec<String>,
     /// Images found by the walk: labeled + failed + reused (+ not reached, when ended early).
     pub found: u64,
     /// Rows made in this run without a failure.
@@ -252,6 +254,7 @@ impl RunReport {
             };
             let device = self.device.as_deref().map(|d| format!(" on {d}")).unwrap_or_default();
             lines.push(format!("models       {}{device}{demo}", self.models.join(", ")));
+            lines.extend(self.batches.iter().map(|batch| format!("batch        {batch}")));
         }
         if self.failed > 0 {
             let kinds: Vec<String> = self

@@ -157,3 +157,23 @@ fn two_devices_share_the_work_and_change_nothing() {
         .must_exit(2)
         .must_say("`auto` stands alone");
 }
+
+#[test]
+fn the_batch_is_chosen_where_nothing_is_said_and_changes_nothing() {
+    if !has_runtime() {
+        return;
+    }
+    let dir = temporary_folder();
+    let (chosen, given) = (dir.path().join("chosen"), dir.path().join("given"));
+    label(&samples(), &chosen, &[])
+        .must_succeed()
+        .must_say("batch of 8 for");
+    label(&samples(), &given, &["--batch", "3"]).must_succeed();
+    assert_eq!(without_time(&dataset(&chosen)), without_time(&dataset(&given)));
+    let batches = |out| crate::support::summary(out)["batches"].to_string();
+    assert!(batches(&chosen).contains("8 for demo-tagger"), "{}", batches(&chosen));
+    assert_eq!(batches(&given), "[]");
+    labelmill(&["run", arg(&samples()), "--out", arg(&given), "--batch", "0"])
+        .must_exit(2)
+        .must_say("at least 1");
+}

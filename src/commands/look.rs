@@ -11,7 +11,7 @@ use super::interrogate::Readiness;
 use super::models::load_labelers;
 use crate::cli::{InspectArgs, RunArgs};
 use crate::clock::StageClock;
-use crate::config::InterrogateScope;
+use crate::config::{BatchSize, InterrogateScope};
 use crate::exit::{ExitStatus, UsageError};
 use crate::label::{BatchId, Labeler, Labels, Pictures};
 use crate::plan::RunPlan;
@@ -87,7 +87,7 @@ fn plan(args: &InspectArgs) -> anyhow::Result<RunPlan> {
     plan.config.prompt.interrogate = InterrogateScope::All;
     plan.config.metadata.hash = false;
     // One after the other, each shown when it is done.
-    plan.config.run.batch = 1;
+    plan.config.run.batch = BatchSize::Of(1);
     Ok(plan)
 }
 

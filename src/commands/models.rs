@@ -4,8 +4,10 @@ use anyhow::Context;
 
 use super::interrogate::{self, Opening, Readiness};
 use crate::cli::EmbeddingType;
-use crate::config::CaptionConfig;
-use crate::label::{self, CaptionOptions, Comparison, Labeler, LabelerOptions, Towers};
+use crate::config::{BatchSize, CaptionConfig};
+use crate::label::{
+    self, BatchChoice, CaptionOptions, Comparison, Labeler, LabelerOptions, OPENING_BATCH, Sizing, Towers,
+};
 use crate::model::find_onnxruntime::Search;
 use crate::model::manifest::ModelKind;
 use crate::model::provider_options::ProviderOptions;
@@ -54,6 +56,21 @@ impl Labelers {
     /// One column group a labeler, in the plan's order.
     pub fn groups(&self) -> Vec<ColumnGroup> {
         self.groups.clone()
+    }
+
+    /// Chooses the batches that the plan leaves open, for a run over so many images.
+    pub fn fit_batches(&mut self, images: u64) -> anyhow::Result<Vec<BatchChoice>> {
+        let devices = self.per_device.len().max(1) as u64;
+        let mut choices = Vec::new();
+        for labeler in self.per_device.iter_mut().flatten() {
+            for choice in labeler.fit_batch(images / devices)? {
+                // Labelers that share a model, and devices that agree, count once.
+                if !choices.contains(&choice) {
+                    choices.push(choice);
+                }
+            }
+        }
+        Ok(choices)
     }
 
     /// Adds a labeler to the last device.
@@ -223,6 +240,9 @@ fn caption_options(told: &CaptionConfig) -> CaptionOptions {
     }
 }
 
+/// Images a batch where an engine is built for it and nothing is said.
+const TENSORRT_BATCH: usize = 32;
+
 /// How a model of the plan is run; `columns` is the prefix of its columns.
 pub(super) fn options_for(
     plan: &RunPlan,
@@ -232,13 +252,20 @@ pub(super) fn options_for(
     store: &ModelStore,
     runtime: &dyn Runtime,
 ) -> LabelerOptions {
+    let (batch, sizing) = match (plan.config.run.batch, device) {
+        (BatchSize::Of(images), _) => (images, Sizing::Asked),
+        // An engine is built for one batch, over minutes.
+        (BatchSize::Auto, Device::TensorRt(_)) => (TENSORRT_BATCH, Sizing::Asked),
+        (BatchSize::Auto, _) => (OPENING_BATCH, Sizing::Measured),
+    };
     let is_clip = model.manifest.kind == ModelKind::Clip;
     let told = &plan.config.device;
     let builds_engines = told.tensorrt.engine_cache && matches!(device, Device::TensorRt(_));
     let home = store.home().filter(|_| builds_engines);
     LabelerOptions {
         device,
-        batch: plan.config.run.batch,
+        batch,
+        sizing,
         // Several on the CPU share its cores.
         threads: (plan.threads() / plan.config.run.device.devices().len()).max(1),
         engine_cache: home.map(|home| engine_cache::root(home, runtime, device)),

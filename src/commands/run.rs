@@ -12,7 +12,7 @@ use super::interrogate::{Readiness, is_end};
 use super::missing::{self, Consent};
 use super::models::{Labelers, known_by_name, load_labelers};
 use crate::cli::{LogFormat, MessageArgs, RunArgs};
-use crate::config::{self, Config, PRESETS, PromptConfig, PromptStep};
+use crate::config::{self, BatchSize, Config, PRESETS, PromptConfig, PromptStep};
 use crate::exit::ExitStatus;
 use crate::metrics;
 use crate::model::{ModelError, ModelStore};
@@ -120,7 +120,7 @@ fn keep_records(plan: &RunPlan, report: &RunReport, outcome: &anyhow::Result<boo
 /// Everything between opening the dataset and the summary: what is to be done, and doing it.
 fn label(
     plan: &RunPlan,
-    labelers: Labelers,
+    mut labelers: Labelers,
     mut dataset: Dataset,
     stop: &Stop,
     progress: &dyn Progress,
@@ -132,7 +132,9 @@ fn label(
     if stop.is_asked() {
         return Ok(());
     }
-    progress.start(report.found - report.reused);
+    let due = (report.found - report.reused).min(plan.max_images.unwrap_or(u64::MAX));
+    let images_per_batch = fit_batches(plan, &mut labelers, due, progress, report)?;
+    progress.start(due);
     recorded::write(plan, &dataset.bookkeeping_dir()).context("recording the plan")?;
 
     let sink = Box::new(dataset.sink(&changes)?);
@@ -151,7 +153,7 @@ fn label(
         .map(|of_device| Device::new(of_device, &prepare.geometries, twins.clone()))
         .collect();
     let options = RunOptions {
-        images_per_batch: plan.config.run.batch,
+        images_per_batch,
         threads: plan.threads(),
     };
     let ending = if plan.max_images.is_some() {
@@ -174,6 +176,35 @@ fn label(
     )?;
     report.take_written(&written);
     Ok(())
+}
+
+/// Images that travel together where the configuration does not say: a multiple of every batch that
+/// is chosen for a model, but those that are larger.
+const IMAGES_PER_BATCH: usize = 32;
+
+/// Chooses the models' batches where the plan leaves them open, tells them, and gives the images
+/// that travel together.
+fn fit_batches(
+    plan: &RunPlan,
+    labelers: &mut Labelers,
+    due: u64,
+    progress: &dyn Progress,
+    report: &mut RunReport,
+) -> anyhow::Result<usize> {
+    let images_per_batch = match plan.config.run.batch {
+        BatchSize::Of(images) => return Ok(images),
+        BatchSize::Auto => IMAGES_PER_BATCH,
+    };
+    if due == 0 {
+        return Ok(images_per_batch);
+    }
+    let choices = labelers.fit_batches(due)?;
+    for choice in &choices {
+        progress.say(&format!("batch of {choice}"));
+    }
+    report.batches = choices.iter().map(ToString::to_string).collect();
+    let largest = choices.iter().map(|choice| choice.batch).max();
+    Ok(images_per_batch.max(largest.unwrap_or(0)))
 }
 
 /// The first walk: what is new, changed, stale and gone. Stops a run that would lose rows before

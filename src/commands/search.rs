@@ -11,7 +11,7 @@ use arrow::datatypes::Schema;
 
 use super::models::{group_name, options_for};
 use crate::cli::{RunArgs, SearchArgs};
-use crate::config::ModelConfig;
+use crate::config::{BatchSize, ModelConfig};
 use crate::dataset::{DatasetReader, EmbeddingColumn};
 use crate::decode;
 use crate::exit::{ExitStatus, UsageError};
@@ -60,7 +60,7 @@ fn recorded_plan(args: &SearchArgs) -> anyhow::Result<RunPlan> {
         paths: vec![args.out.to_string_lossy().into_owned()],
         device: Some(args.device.clone()),
         onnxruntime: args.onnxruntime.clone(),
-        batch: Some(1),
+        batch: Some(BatchSize::Of(1)),
         ..RunArgs::default()
     })
 }

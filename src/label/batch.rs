@@ -1,6 +1,9 @@
 //! One image graph and its batches: padded to one shape whatever comes, halved when memory runs
 //! out, searched for the picture at fault when a run fails.
 
+use std::time::Instant;
+
+use super::batch_size::{self, BatchChoice, Sizing};
 use crate::label::{Comparison, LabelError, LabelerOptions};
 use crate::model::preprocess::Preprocess;
 use crate::model::session::{Precision, SessionOptions};
@@ -32,10 +35,15 @@ pub struct ImageModel {
     batch: usize,
     /// Whether the graph itself fixes `batch`.
     batch_is_fixed: bool,
+    sizing: Sizing,
+    /// What was chosen, once it was.
+    choice: Option<BatchChoice>,
     /// Reused by every run.
     input: Tensor,
     element: ElementType,
     width: usize,
+    /// Where it runs.
+    runs_on: Device,
     /// `device (why)`.
     device: String,
     /// SHA-256 of the graph's file.
@@ -84,10 +92,7 @@ impl ImageModel {
         }
         let batch = contract.fixed_batch.unwrap_or(options.batch).max(1);
         input_in_bounds(manifest, batch)?;
-        let input = Tensor::zeros(contract.element, preprocess.shape(batch)).ok_or_else(|| ModelError::Contract {
-            model: manifest.name.clone(),
-            message: format!("pixels cannot be {}", contract.element),
-        })?;
+        let input = empty_input(&manifest.name, contract.element, &preprocess, batch)?;
         let mut image_model = Self {
             name: manifest.name.clone(),
             input_name: contract.input,
@@ -95,10 +100,14 @@ impl ImageModel {
             session,
             preprocess,
             batch,
-            batch_is_fixed: contract.fixed_batch.is_some(),
+            // TensorRT builds its engine for one batch.
+            batch_is_fixed: contract.fixed_batch.is_some() || matches!(chosen.device, Device::TensorRt(_)),
+            sizing: options.sizing,
+            choice: None,
             input,
             element: contract.element,
             width: contract.width.unwrap_or(0),
+            runs_on: chosen.device,
             device: chosen.to_string(),
             sha256: file.sha256,
         };
@@ -122,6 +131,7 @@ impl ImageModel {
         let on_cpu = LabelerOptions {
             device: Device::Cpu,
             batch: options.batch.min(check::MADE_UP),
+            sizing: Sizing::Asked,
             ..options.clone()
         };
         let (_, wanted) = Self::open(model, runtime, &on_cpu)?;
@@ -144,6 +154,29 @@ impl ImageModel {
     /// SHA-256 of the graph's file.
     pub fn sha256(&self) -> &str {
         &self.sha256
+    }
+
+    /// Chooses the batch where that was left open; once, however many labelers share the graph.
+    pub fn fit_batch(&mut self, images: u64) -> Result<Option<BatchChoice>, LabelError> {
+        if self.sizing == Sizing::Measured && !self.batch_is_fixed && self.choice.is_none() {
+            let square = check::made_up_squares(self.preprocess.square_bytes());
+            let (name, runs_on) = (self.name.clone(), self.runs_on);
+            let choice = batch_size::choose(&name, runs_on, images, &mut |batch| {
+                self.set_batch(batch)?;
+                let part: Vec<(usize, &[u8])> = (0..batch).map(|row| (row, square[row % 2].as_slice())).collect();
+                let started = Instant::now();
+                self.run(&part).map(|_| started.elapsed())
+            })?;
+            self.set_batch(choice.batch)?;
+            self.choice = Some(choice);
+        }
+        Ok(self.choice.clone())
+    }
+
+    fn set_batch(&mut self, batch: usize) -> Result<(), ModelError> {
+        self.input = empty_input(&self.name, self.element, &self.preprocess, batch)?;
+        self.batch = batch;
+        Ok(())
     }
 
     /// Runs pictures through the graph. One entry a picture, none where it failed before.
@@ -243,18 +276,22 @@ impl ImageModel {
         if self.batch == 1 || self.batch_is_fixed {
             return Err(error);
         }
-        self.batch /= 2;
+        self.set_batch(self.batch / 2)?;
         tracing::warn!(
             "model {} is out of memory; it goes on with batches of {}",
             self.name,
             self.batch
         );
-        match Tensor::zeros(self.element, self.preprocess.shape(self.batch)) {
-            Some(input) => self.input = input,
-            None => return Err(error),
-        }
         Ok(())
     }
+}
+
+/// Room for the pixels of `batch` pictures.
+fn empty_input(model: &str, element: ElementType, preprocess: &Preprocess, batch: usize) -> Result<Tensor, ModelError> {
+    Tensor::zeros(element, preprocess.shape(batch)).ok_or_else(|| ModelError::Contract {
+        model: model.to_owned(),
+        message: format!("pixels cannot be {element}"),
+    })
 }
 
 /// Decides whether failures are the pictures' or the model's: it is the model's where every one of

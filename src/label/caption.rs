@@ -7,7 +7,7 @@ use arrow::array::StringBuilder;
 use arrow::datatypes::{DataType, FieldRef};
 
 use super::columns::ColumnNames;
-use super::{LabelError, Labeler, LabelerOptions, Labels, Pictures};
+use super::{BatchChoice, LabelError, Labeler, LabelerOptions, Labels, Pictures};
 use crate::model::manifest::{CaptionFamily, CaptionSearch};
 use crate::model::{Model, ModelError, Runtime};
 use crate::record::{Failure, Geometry};
@@ -45,6 +45,14 @@ pub trait Captioner: Send {
 
     /// The device it runs on and why.
     fn device(&self) -> &str;
+
+    /// Chooses the batch where that was left open, as [`Labeler::fit_batch`].
+    ///
+    /// # Errors
+    /// As there.
+    fn fit_batch(&mut self, _images: u64) -> Result<Option<BatchChoice>, LabelError> {
+        Ok(None)
+    }
 
     /// Captions of pictures, one entry a row, as [`Labeler::label`].
     ///
@@ -150,6 +158,10 @@ impl Labeler for CaptionLabeler {
 
     fn device(&self) -> &str {
         self.captioner.device()
+    }
+
+    fn fit_batch(&mut self, images: u64) -> Result<Vec<BatchChoice>, LabelError> {
+        Ok(self.captioner.fit_batch(images)?.into_iter().collect())
     }
 
     fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {

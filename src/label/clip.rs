@@ -11,7 +11,7 @@ use super::classify::ZeroShot;
 use super::columns::{self, ColumnNames};
 use super::text::TextTower;
 use super::tower::{SharedTower, Towers};
-use super::{EmbeddingType, LabelError, Labeler, LabelerOptions, Labels, Pictures};
+use super::{BatchChoice, EmbeddingType, LabelError, Labeler, LabelerOptions, Labels, Pictures};
 use crate::model::manifest::{Activation, ClassifyTable, TextCleaning, check_tables};
 use crate::model::store::hex;
 use crate::model::{Model, Runtime};
@@ -96,6 +96,10 @@ impl Labeler for ClipLabeler {
 
     fn device(&self) -> &str {
         self.image.device()
+    }
+
+    fn fit_batch(&mut self, images: u64) -> Result<Vec<BatchChoice>, LabelError> {
+        Ok(self.image.fit_batch(images)?.into_iter().collect())
     }
 
     fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {

@@ -15,7 +15,7 @@ use super::caption::Captioner;
 use super::clip::fingerprint;
 use super::columns::{self, ColumnNames};
 use super::tower::SharedTower;
-use super::{LabelError, Labeler, LabelerOptions, Labels, Pictures, TextTower, Towers};
+use super::{BatchChoice, LabelError, Labeler, LabelerOptions, Labels, Pictures, TextTower, Towers};
 use crate::model::{Model, Runtime};
 use crate::record::{Failure, Geometry};
 
@@ -236,6 +236,14 @@ impl Labeler for InterrogatorLabeler {
 
     fn device(&self) -> &str {
         self.image.device()
+    }
+
+    fn fit_batch(&mut self, images: u64) -> Result<Vec<BatchChoice>, LabelError> {
+        let mut choices: Vec<BatchChoice> = self.image.fit_batch(images)?.into_iter().collect();
+        if let Some(captioner) = &mut self.captioner {
+            choices.extend(captioner.fit_batch(images)?);
+        }
+        Ok(choices)
     }
 
     fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {

@@ -11,7 +11,7 @@ use super::clip::fingerprint;
 use super::columns::ColumnNames;
 use super::tagger::activate;
 use super::tower::{SharedTower, Towers, broken_values};
-use super::{LabelError, Labeler, LabelerOptions, Labels, Pictures};
+use super::{BatchChoice, LabelError, Labeler, LabelerOptions, Labels, Pictures};
 use crate::model::manifest::{HeadSpec, ScoreSpec};
 use crate::model::session::SessionOptions;
 use crate::model::tensor::{ElementType, Tensor, TensorData};
@@ -114,6 +114,14 @@ impl Labeler for ScoreLabeler {
             Source::Graph(image) => image.device(),
             Source::Head(tower, _) => tower.device(),
         }
+    }
+
+    fn fit_batch(&mut self, images: u64) -> Result<Vec<BatchChoice>, LabelError> {
+        let choice = match &mut self.source {
+            Source::Graph(image) => image.fit_batch(images)?,
+            Source::Head(tower, _) => tower.fit_batch(images)?,
+        };
+        Ok(choice.into_iter().collect())
     }
 
     fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {

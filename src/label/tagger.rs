@@ -11,7 +11,7 @@ use super::batch::ImageModel;
 use super::clip::fingerprint;
 use super::columns::{self, ColumnNames};
 use super::tower::broken_values;
-use super::{LabelError, Labeler, LabelerOptions, Labels, Pictures};
+use super::{BatchChoice, LabelError, Labeler, LabelerOptions, Labels, Pictures};
 use crate::model::labels::{self, Category, Tag};
 use crate::model::manifest::Activation;
 use crate::model::{Model, ModelError, Runtime, check};
@@ -127,6 +127,10 @@ impl Labeler for TaggerLabeler {
 
     fn device(&self) -> &str {
         self.image.device()
+    }
+
+    fn fit_batch(&mut self, images: u64) -> Result<Vec<BatchChoice>, LabelError> {
+        Ok(self.image.fit_batch(images)?.into_iter().collect())
     }
 
     fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {

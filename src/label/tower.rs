@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::batch::{Encoded, ImageModel};
+use super::batch_size::BatchChoice;
 use super::classify::normalise;
 use super::pictures::{BatchId, Pictures};
 use super::{LabelError, LabelerOptions};
@@ -111,6 +112,16 @@ impl SharedTower {
         &self.sha256
     }
 
+    /// Chooses the batch where that was left open.
+    pub fn fit_batch(&self, images: u64) -> Result<Option<BatchChoice>, LabelError> {
+        self.lock().image.fit_batch(images)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ImageTower> {
+        // A poisoned lock means that a labeler panicked, which ends the run before this one is asked.
+        self.tower.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Unit embeddings of the pictures that are `wanted`, from their squares of this index.
     pub fn embed(
         &self,
@@ -118,8 +129,7 @@ impl SharedTower {
         geometry: usize,
         wanted: impl Fn(usize) -> bool,
     ) -> Result<Encoded, LabelError> {
-        // A poisoned lock means that a labeler panicked, which ends the run before this one is asked.
-        let mut tower: MutexGuard<'_, ImageTower> = self.tower.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tower = self.lock();
         if tower.batch != Some(pictures.batch()) {
             tower.batch = Some(pictures.batch());
             tower.rows = vec![Row::Open; pictures.len()];

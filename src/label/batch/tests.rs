@@ -262,3 +262,43 @@ fn a_device_that_gives_other_values_than_the_cpu_is_an_error() {
         (Ok(()), Vec::new())
     );
 }
+
+#[test]
+fn a_batch_that_was_left_open_is_chosen_once_and_changes_no_row() {
+    let batches = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&batches);
+    let hook: Arc<Hook> = Arc::new(move |batch, _| {
+        seen.lock().unwrap().push(batch);
+        // Nothing is gained by more pictures at once, and no more than 16 fit.
+        if batch > 16 {
+            return Err(failure(true));
+        }
+        std::thread::sleep(Duration::from_millis(batch as u64));
+        Ok(())
+    });
+    let open = |sizing| {
+        let options = LabelerOptions {
+            batch: 8,
+            sizing,
+            ..LabelerOptions::default()
+        };
+        let opened = ImageModel::open(&model("tiny-wd-tagger"), &stand_in(Arc::clone(&hook)), &options);
+        opened.unwrap().0
+    };
+    let pictures = squares(&[10, 20, 30, 40, 50]);
+    let mut asked = open(Sizing::Asked);
+    assert_eq!(asked.fit_batch(1_000_000).unwrap(), None);
+    let wanted = encode(&mut asked, &pictures).unwrap().rows;
+
+    let mut measured = open(Sizing::Measured);
+    let choice = measured.fit_batch(1_000_000).unwrap().expect("it was left open");
+    assert!(choice.batch < 16, "{choice}");
+    batches.lock().unwrap().clear();
+    assert_eq!(measured.fit_batch(5).unwrap(), Some(choice.clone()), "once");
+    assert_eq!(encode(&mut measured, &pictures).unwrap().rows, wanted);
+    let runs = batches.lock().unwrap().clone();
+    assert!(runs.iter().all(|batch| *batch == choice.batch), "{runs:?}: {choice}");
+
+    let few = open(Sizing::Measured).fit_batch(5).unwrap().expect("it was left open");
+    assert_eq!(few.batch, 8, "{few}");
+}

@@ -1,11 +1,14 @@
 //! BLIP: the vision tower once a picture, with the decoder's cross-attention keys and values at its
 //! end, then the decoding loop over a batch.
 
+use std::time::Instant;
+
 use super::search::Rules;
 use super::steps::{Decoder, Found, on_device};
 use super::wordpiece::WordPiece;
 use super::{Caption, Captioner, Captions, refusal};
 use crate::label::batch::blame;
+use crate::label::batch_size::{self, BatchChoice, Sizing};
 use crate::label::clip::fingerprint;
 use crate::label::{LabelError, LabelerOptions};
 use crate::model::manifest::{CaptionNames, CaptionSearch, CaptionSpec};
@@ -34,6 +37,8 @@ pub struct Blip {
     element: ElementType,
     /// Pictures a run; shrinks when memory runs out.
     batch: usize,
+    sizing: Sizing,
+    runs_on: Device,
     /// Whether a smaller last batch is padded: for devices that build an engine a shape.
     pads: bool,
     rules: Rules,
@@ -104,6 +109,8 @@ impl Blip {
             decoder,
             element,
             batch: options.batch,
+            sizing: options.sizing,
+            runs_on: chosen.device,
             pads: matches!(chosen.device, Device::TensorRt(_)),
             rules: Rules::new(spec, search),
             vocabulary: words,
@@ -194,6 +201,22 @@ impl Captioner for Blip {
 
     fn device(&self) -> &str {
         &self.device
+    }
+
+    fn fit_batch(&mut self, images: u64) -> Result<Option<BatchChoice>, LabelError> {
+        if self.sizing == Sizing::Asked || self.pads {
+            return Ok(None);
+        }
+        let squares = check::made_up_squares(self.preprocess.square_bytes());
+        let (name, runs_on) = (self.name.clone(), self.runs_on);
+        let choice = batch_size::choose(&name, runs_on, images, &mut |batch| {
+            let part: Vec<(usize, &[u8])> = (0..batch).map(|row| (row, squares[row % 2].as_slice())).collect();
+            let started = Instant::now();
+            self.run(&part).map(|_| started.elapsed())
+        })?;
+        self.batch = choice.batch;
+        self.sizing = Sizing::Asked;
+        Ok(Some(choice))
     }
 
     fn caption(&mut self, squares: &[Option<&[u8]>]) -> Result<Captions, LabelError> {
