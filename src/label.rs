@@ -21,6 +21,7 @@ mod clip;
 mod columns;
 pub mod interrogate;
 mod pictures;
+mod runner;
 mod score;
 mod tagger;
 mod text;
@@ -63,6 +64,15 @@ pub trait Labeler: Send {
     /// A made-up picture fails, or not even the smallest batch fits into memory.
     fn fit_batch(&mut self, _images: u64) -> Result<Vec<BatchChoice>, LabelError> {
         Ok(Vec::new())
+    }
+
+    /// Tells which pictures will be asked for next, so that the model can begin with them;
+    /// [`Self::label`] takes over what was begun. Labels do not depend on it.
+    fn begin(&mut self, _pictures: &Pictures<'_>) {}
+
+    /// Whether everything that was begun for this batch is done.
+    fn is_ready(&mut self, _batch: BatchId) -> bool {
+        true
     }
 
     /// Labels pictures: one row each, whose squares come in the order of [`Self::geometries`].

@@ -13,6 +13,7 @@ pub mod files;
 pub mod find_onnxruntime;
 pub mod free_memory;
 pub mod gpu;
+pub mod in_turn;
 pub mod labels;
 pub mod lock;
 pub mod manifest;

@@ -7,6 +7,7 @@
 //! the pace and memory stays flat. The stage that fails owns the error: it asks the others to stop,
 //! they finish what they hold, and whatever was finished is committed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ mod labeling;
 mod read_ahead;
 mod reorder;
 
+use labeling::Begun;
 pub use labeling::Device;
 
 use crate::clock::StageClock;
@@ -30,6 +32,12 @@ use crate::write::{Ending, Sink, WriteReport};
 
 /// Batches that may wait between two stages.
 const BATCHES_IN_FLIGHT: usize = 2;
+
+/// Batches that a device has at once: the one that its models run and the next.
+const BATCHES_IN_HAND: usize = 2;
+
+/// How often a device that could take another batch looks whether the one it has is done.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// How long the writer waits for rows before it looks whether a part is old enough to close.
 const TICK: Duration = Duration::from_secs(1);
@@ -110,7 +118,8 @@ pub fn run(run: Run<'_>, report: &mut RunReport) -> anyhow::Result<WriteReport> 
     Ok(written)
 }
 
-/// Labels batches on one device until no more come.
+/// Labels batches on one device until no more come: two are in its hands where there are two, so
+/// that the models run one while the other is assembled or becomes columns.
 fn label_batches(
     mut device: Device,
     batches: Receiver<ImageBatch>,
@@ -118,13 +127,37 @@ fn label_batches(
     clock: &StageClock,
     stop: &Stop,
 ) -> anyhow::Result<()> {
+    let mut begun: VecDeque<Begun> = VecDeque::with_capacity(BATCHES_IN_HAND);
     loop {
-        let waiting = Instant::now();
-        let Ok(batch) = batches.recv() else { return Ok(()) };
-        clock.waiting_for_pictures.add(waiting);
-        let labeling = Instant::now();
-        let labeled = device.label(batch).inspect_err(|_| stop.fail())?;
-        clock.model.add(labeling);
+        let since = Instant::now();
+        if begun.len() < BATCHES_IN_HAND {
+            let next = match begun.front() {
+                None => batches.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(first) if device.is_ready(first) => batches.recv_timeout(Duration::ZERO),
+                Some(_) => batches.recv_timeout(LOOK_EVERY),
+            };
+            let watch = if begun.is_empty() {
+                &clock.waiting_for_pictures
+            } else {
+                &clock.model
+            };
+            watch.add(since);
+            let since = Instant::now();
+            match (next, begun.front()) {
+                (Ok(batch), _) => {
+                    begun.push_back(device.begin(batch));
+                    clock.model.add(since);
+                    continue;
+                }
+                (Err(RecvTimeoutError::Timeout), Some(first)) if !device.is_ready(first) => continue,
+                // Nothing to wait for but the models.
+                (Err(_), _) => {}
+            }
+        }
+        let since = Instant::now();
+        let Some(first) = begun.pop_front() else { return Ok(()) };
+        let labeled = device.label(first).inspect_err(|_| stop.fail())?;
+        clock.model.add(since);
         if to_writer.send(labeled).is_err() {
             return Ok(());
         }

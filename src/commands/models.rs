@@ -9,6 +9,7 @@ use crate::label::{
     self, BatchChoice, CaptionOptions, Comparison, Labeler, LabelerOptions, OPENING_BATCH, Sizing, Towers,
 };
 use crate::model::find_onnxruntime::Search;
+use crate::model::in_turn::InTurn;
 use crate::model::manifest::ModelKind;
 use crate::model::provider_options::ProviderOptions;
 use crate::model::session::Precision;
@@ -115,12 +116,12 @@ pub fn load_labelers(plan: &RunPlan, progress: &dyn Progress, readiness: Readine
         loaded.per_device.push(Vec::new());
         return Ok(loaded);
     }
-    let runtime = OnnxRuntime::load(&Search::from_environment(plan.onnxruntime.clone()))?;
+    let library = OnnxRuntime::load(&Search::from_environment(plan.onnxruntime.clone()))?;
     let store = ModelStore::from_environment(plan.config_folder.as_deref());
     for &device in plan.config.run.device.devices() {
         let loading = Loading {
             plan,
-            runtime,
+            runtime: &InTurn::new(library),
             store: &store,
             progress,
             device,
@@ -169,7 +170,7 @@ const INTERROGATOR_KIND: &str = "interrogate";
 /// One device that is about to get its models.
 struct Loading<'a> {
     plan: &'a RunPlan,
-    runtime: &'static OnnxRuntime,
+    runtime: &'a dyn Runtime,
     store: &'a ModelStore,
     progress: &'a dyn Progress,
     device: Device,

@@ -1,15 +1,19 @@
 //! One image graph and its batches: padded to one shape whatever comes, halved when memory runs
 //! out, searched for the picture at fault when a run fails.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Instant;
 
 use super::batch_size::{self, BatchChoice, Sizing};
+use super::pictures::BatchId;
+use super::runner::{Done, Runner, Running};
 use crate::label::{Comparison, LabelError, LabelerOptions};
 use crate::model::preprocess::Preprocess;
 use crate::model::session::{Precision, SessionOptions};
 use crate::model::tensor::{ElementType, Tensor};
 use crate::model::warm_up::{self, Tolerance};
-use crate::model::{Device, Manifest, Model, ModelError, Runtime, Session};
+use crate::model::{Device, Manifest, Model, ModelError, Runtime};
 use crate::model::{check, engine_cache};
 use crate::record::{ErrorKind, Failure};
 
@@ -24,12 +28,47 @@ pub struct Encoded {
     pub failures: Vec<(usize, Failure)>,
 }
 
+/// Batches that may be begun before they are asked for: the one that is waited for and the next.
+const BATCHES_BEGUN: usize = 2;
+
+/// Runs of a graph that are asked for at once, so that it never waits for the next one's pixels.
+const RUNS_IN_FLIGHT: usize = 2;
+
+/// Most bytes of pixels that wait for their run where more than [`RUNS_IN_FLIGHT`] do.
+const BYTES_AHEAD: usize = 64 << 20;
+
+/// A run that was asked for, and the batch it is padded to.
+struct Run {
+    batch: usize,
+    running: Running,
+}
+
+/// A run and the pictures that it is over, by their places among those that are there.
+struct Started {
+    part: Range<usize>,
+    run: Run,
+}
+
+/// Runs of a batch that nobody has asked for yet.
+struct Begun {
+    batch: BatchId,
+    /// The rows that the runs are over, and those of the runs that are not begun.
+    rows: Vec<usize>,
+    runs: VecDeque<Started>,
+}
+
+/// A range in parts of at most `length`.
+fn parts(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
+    let Range { start, end } = range;
+    (start..end)
+        .step_by(length.max(1))
+        .map(move |at| at..(at + length).min(end))
+}
+
 /// A loaded image graph.
 pub struct ImageModel {
     name: String,
-    input_name: String,
-    output_name: String,
-    session: Box<dyn Session>,
+    runner: Runner,
     preprocess: Preprocess,
     /// Pictures a run; shrinks when memory runs out.
     batch: usize,
@@ -38,8 +77,10 @@ pub struct ImageModel {
     sizing: Sizing,
     /// What was chosen, once it was.
     choice: Option<BatchChoice>,
-    /// Reused by every run.
-    input: Tensor,
+    /// Tensors of the batch's shape that no run needs at the moment.
+    spare: Vec<Tensor>,
+    /// What was begun before it was asked for, oldest first.
+    begun: VecDeque<Begun>,
     element: ElementType,
     width: usize,
     /// Where it runs.
@@ -92,19 +133,17 @@ impl ImageModel {
         }
         let batch = contract.fixed_batch.unwrap_or(options.batch).max(1);
         input_in_bounds(manifest, batch)?;
-        let input = empty_input(&manifest.name, contract.element, &preprocess, batch)?;
         let mut image_model = Self {
             name: manifest.name.clone(),
-            input_name: contract.input,
-            output_name: contract.output,
-            session,
+            runner: Runner::start(&name, session, contract.input, contract.output)?,
             preprocess,
             batch,
             // TensorRT builds its engine for one batch.
             batch_is_fixed: contract.fixed_batch.is_some() || matches!(chosen.device, Device::TensorRt(_)),
             sizing: options.sizing,
             choice: None,
-            input,
+            spare: Vec::new(),
+            begun: VecDeque::new(),
             element: contract.element,
             width: contract.width.unwrap_or(0),
             runs_on: chosen.device,
@@ -162,67 +201,115 @@ impl ImageModel {
             let square = check::made_up_squares(self.preprocess.square_bytes());
             let (name, runs_on) = (self.name.clone(), self.runs_on);
             let choice = batch_size::choose(&name, runs_on, images, &mut |batch| {
-                self.set_batch(batch)?;
+                self.set_batch(batch);
                 let part: Vec<(usize, &[u8])> = (0..batch).map(|row| (row, square[row % 2].as_slice())).collect();
                 let started = Instant::now();
                 self.run(&part).map(|_| started.elapsed())
             })?;
-            self.set_batch(choice.batch)?;
+            self.set_batch(choice.batch);
             self.choice = Some(choice);
         }
         Ok(self.choice.clone())
     }
 
-    fn set_batch(&mut self, batch: usize) -> Result<(), ModelError> {
-        self.input = empty_input(&self.name, self.element, &self.preprocess, batch)?;
+    fn set_batch(&mut self, batch: usize) {
+        self.spare.clear();
         self.batch = batch;
-        Ok(())
     }
 
-    /// Runs pictures through the graph. One entry a picture, none where it failed before.
-    pub fn encode(&mut self, squares: &[Option<&[u8]>]) -> Result<Encoded, LabelError> {
+    /// Begins runs of pictures that [`Self::encode`] will be asked for with the same batch.
+    pub fn begin(&mut self, batch: BatchId, squares: &[Option<&[u8]>]) {
+        if self.begun.iter().any(|begun| begun.batch == batch) {
+            return;
+        }
+        let present = self.present(squares);
+        let mut runs = VecDeque::new();
+        for part in parts(0..present.len(), self.batch).take(self.runs_ahead()) {
+            match self.start(&present[part.clone()]) {
+                Ok(run) => runs.push_back(Started { part, run }),
+                // Whoever asks for it meets the same error.
+                Err(_) => break,
+            }
+        }
+        let rows = present.iter().map(|(row, _)| *row).collect();
+        self.begun.push_back(Begun { batch, rows, runs });
+        if self.begun.len() > BATCHES_BEGUN {
+            // Nobody asked for the oldest.
+            self.begun.pop_front();
+        }
+    }
+
+    /// Whether everything that was begun for this batch is done.
+    pub fn is_ready(&mut self, batch: BatchId) -> bool {
+        let mut of_batch = self.begun.iter_mut().filter(|begun| begun.batch == batch);
+        of_batch.all(|begun| begun.runs.iter_mut().all(|started| started.run.running.is_done()))
+    }
+
+    /// Runs that may wait: enough to hide the work between two batches, few enough to fit.
+    fn runs_ahead(&self) -> usize {
+        let values: usize = self.preprocess.shape(self.batch).iter().product();
+        (BYTES_AHEAD / (values * size_of::<f32>()).max(1)).max(RUNS_IN_FLIGHT)
+    }
+
+    /// The squares that are there and have the right size, by row.
+    fn present<'a>(&self, squares: &[Option<&'a [u8]>]) -> Vec<(usize, &'a [u8])> {
+        let wanted = self.preprocess.square_bytes();
+        let there = squares.iter().enumerate();
+        let there = there.filter_map(|(row, square)| Some((row, (*square)?)));
+        there.filter(|(_, square)| square.len() == wanted).collect()
+    }
+
+    /// The runs that were begun for these pictures; none where others were.
+    fn take_begun(&mut self, batch: BatchId, present: &[(usize, &[u8])]) -> VecDeque<Started> {
+        let Some(at) = self.begun.iter().position(|begun| begun.batch == batch) else {
+            return VecDeque::new();
+        };
+        let begun = self.begun.remove(at).expect("its place was just found");
+        let is_same = begun.rows.iter().eq(present.iter().map(|(row, _)| row));
+        if is_same { begun.runs } else { VecDeque::new() }
+    }
+
+    /// Runs pictures through the graph; takes over what was begun for `batch`. One entry a picture,
+    /// none where it failed before.
+    pub fn encode(&mut self, batch: BatchId, squares: &[Option<&[u8]>]) -> Result<Encoded, LabelError> {
         let mut given = Encoded {
             width: self.width,
             rows: vec![None; squares.len()],
-            failures: Vec::new(),
+            failures: self.wrong_sizes(squares),
         };
-        let mut present = Vec::with_capacity(squares.len());
-        for (row, square) in squares.iter().enumerate() {
-            match square {
-                Some(square) if square.len() == self.preprocess.square_bytes() => present.push((row, *square)),
-                Some(square) => given
-                    .failures
-                    .push((row, wrong_size(square.len(), self.preprocess.square_bytes()))),
-                None => {}
-            }
-        }
+        let present = self.present(squares);
         let mut first_error = None;
+        let mut running = self.take_begun(batch, &present);
+        let begun = running.back().map_or(0, |started| started.part.end);
         // A stack of runs to do; the first pictures on top.
-        let mut waiting: Vec<&[(usize, &[u8])]> = present.chunks(self.batch).rev().collect();
-        while let Some(part) = waiting.pop() {
-            if part.len() > self.batch {
-                waiting.extend(part.chunks(self.batch).rev());
-                continue;
-            }
-            match self.run(part) {
+        let mut waiting = vec![begun..present.len()];
+        loop {
+            self.keep_running(&present, &mut waiting, &mut running)?;
+            let Some(Started { part, run }) = running.pop_front() else {
+                break;
+            };
+            let ran_with = run.batch;
+            match self.finish(run, part.len()) {
                 Ok(values) => {
-                    for ((row, _), values) in part.iter().zip(values.chunks_exact(self.width)) {
+                    for ((row, _), values) in present[part].iter().zip(values.chunks_exact(self.width)) {
                         given.rows[*row] = Some(values.to_vec());
                     }
                 }
                 Err(error) if error.is_out_of_memory() => {
-                    self.halve_batch(error)?;
+                    // A run that was under way when another halved the batch says nothing of the half.
+                    if ran_with == self.batch {
+                        self.halve_batch(error)?;
+                    }
                     waiting.push(part);
                 }
                 Err(error) if part.len() == 1 => {
-                    given
-                        .failures
-                        .push((part[0].0, Failure::new(ErrorKind::Model, error.chain())));
+                    let failure = Failure::new(ErrorKind::Model, error.chain());
+                    given.failures.push((present[part.start].0, failure));
                     first_error.get_or_insert(error);
                 }
                 Err(_) => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    waiting.extend([second, first]);
+                    let middle = part.start + part.len() / 2;
+                    waiting.extend([middle..part.end, part.start..middle]);
                 }
             }
         }
@@ -234,6 +321,33 @@ impl ImageModel {
         }
         given.failures.sort_by_key(|(row, _)| *row);
         Ok(given)
+    }
+
+    fn wrong_sizes(&self, squares: &[Option<&[u8]>]) -> Vec<(usize, Failure)> {
+        let wanted = self.preprocess.square_bytes();
+        let lengths = squares.iter().enumerate();
+        let lengths = lengths.filter_map(|(row, square)| Some((row, (*square)?.len())));
+        let wrong = lengths.filter(|(_, length)| *length != wanted);
+        wrong.map(|(row, length)| (row, wrong_size(length, wanted))).collect()
+    }
+
+    /// Starts what waits until enough is under way.
+    fn keep_running(
+        &mut self,
+        present: &[(usize, &[u8])],
+        waiting: &mut Vec<Range<usize>>,
+        running: &mut VecDeque<Started>,
+    ) -> Result<(), ModelError> {
+        while running.len() < RUNS_IN_FLIGHT {
+            let Some(part) = waiting.pop() else { break };
+            if part.len() > self.batch {
+                waiting.extend([part.start + self.batch..part.end, part.start..part.start + self.batch]);
+            } else if !part.is_empty() {
+                let run = self.start(&present[part.clone()])?;
+                running.push_back(Started { part, run });
+            }
+        }
+        Ok(())
     }
 
     /// Raw rows of two made-up pictures.
@@ -249,25 +363,46 @@ impl ImageModel {
 
     /// One run of the graph, padded to its batch; the values of the given pictures.
     fn run(&mut self, part: &[(usize, &[u8])]) -> Result<Vec<f32>, ModelError> {
+        let run = self.start(part)?;
+        self.finish(run, part.len())
+    }
+
+    /// Asks for a run over some pictures, padded to the batch.
+    fn start(&mut self, part: &[(usize, &[u8])]) -> Result<Run, ModelError> {
+        let mut pixels = match self.spare.pop() {
+            Some(pixels) => pixels,
+            None => empty_input(&self.name, self.element, &self.preprocess, self.batch)?,
+        };
         let squares: Vec<&[u8]> = part.iter().map(|(_, square)| *square).collect();
-        self.preprocess.fill(&squares, &mut self.input);
-        let output = self
-            .session
-            .run_one(&[(&self.input_name, &self.input)], &self.output_name)?;
+        self.preprocess.fill(&squares, &mut pixels);
+        Ok(Run {
+            batch: self.batch,
+            running: self.runner.submit(pixels),
+        })
+    }
+
+    /// Waits for a run and gives the values of its first `pictures` pictures.
+    fn finish(&mut self, run: Run, pictures: usize) -> Result<Vec<f32>, ModelError> {
+        let Run { batch, running } = run;
+        let Done { pixels, output } = running.wait()?;
+        if batch == self.batch {
+            self.spare.push(pixels);
+        }
+        let output = output?;
         let shape = output.shape.clone();
         let wrong_shape = || ModelError::Contract {
             model: self.name.clone(),
-            message: format!("a batch of {} pictures gives an output of shape {shape:?}", self.batch),
+            message: format!("a batch of {batch} pictures gives an output of shape {shape:?}"),
         };
         let mut values = output.into_f32().ok_or_else(wrong_shape)?;
-        if self.width == 0 && values.len().is_multiple_of(self.batch) {
+        if self.width == 0 && values.len().is_multiple_of(batch) {
             // The graph's declaration left it open.
-            self.width = values.len() / self.batch;
+            self.width = values.len() / batch;
         }
-        if self.width == 0 || shape != [self.batch, self.width] || values.len() != self.batch * self.width {
+        if self.width == 0 || shape != [batch, self.width] || values.len() != batch * self.width {
             return Err(wrong_shape());
         }
-        values.truncate(part.len() * self.width);
+        values.truncate(pictures * self.width);
         Ok(values)
     }
 
@@ -276,7 +411,7 @@ impl ImageModel {
         if self.batch == 1 || self.batch_is_fixed {
             return Err(error);
         }
-        self.set_batch(self.batch / 2)?;
+        self.set_batch(self.batch / 2);
         tracing::warn!(
             "model {} is out of memory; it goes on with batches of {}",
             self.name,

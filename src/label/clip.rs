@@ -11,7 +11,7 @@ use super::classify::ZeroShot;
 use super::columns::{self, ColumnNames};
 use super::text::TextTower;
 use super::tower::{SharedTower, Towers};
-use super::{BatchChoice, EmbeddingType, LabelError, Labeler, LabelerOptions, Labels, Pictures};
+use super::{BatchChoice, BatchId, EmbeddingType, LabelError, Labeler, LabelerOptions, Labels, Pictures};
 use crate::model::manifest::{Activation, ClassifyTable, TextCleaning, check_tables};
 use crate::model::store::hex;
 use crate::model::{Model, Runtime};
@@ -100,6 +100,14 @@ impl Labeler for ClipLabeler {
 
     fn fit_batch(&mut self, images: u64) -> Result<Vec<BatchChoice>, LabelError> {
         Ok(self.image.fit_batch(images)?.into_iter().collect())
+    }
+
+    fn begin(&mut self, pictures: &Pictures<'_>) {
+        self.image.begin(pictures, 0, |_| true);
+    }
+
+    fn is_ready(&mut self, batch: BatchId) -> bool {
+        self.image.is_ready(batch)
     }
 
     fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {

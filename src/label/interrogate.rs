@@ -15,7 +15,7 @@ use super::caption::Captioner;
 use super::clip::fingerprint;
 use super::columns::{self, ColumnNames};
 use super::tower::SharedTower;
-use super::{BatchChoice, LabelError, Labeler, LabelerOptions, Labels, Pictures, TextTower, Towers};
+use super::{BatchChoice, BatchId, LabelError, Labeler, LabelerOptions, Labels, Pictures, TextTower, Towers};
 use crate::model::{Model, Runtime};
 use crate::record::{Failure, Geometry};
 
@@ -244,6 +244,15 @@ impl Labeler for InterrogatorLabeler {
             choices.extend(captioner.fit_batch(images)?);
         }
         Ok(choices)
+    }
+
+    fn begin(&mut self, pictures: &Pictures<'_>) {
+        let wanted: Vec<bool> = (0..pictures.len()).map(|row| self.is_wanted(pictures, row)).collect();
+        self.image.begin(pictures, 0, |row| wanted[row]);
+    }
+
+    fn is_ready(&mut self, batch: BatchId) -> bool {
+        self.image.is_ready(batch)
     }
 
     fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {

@@ -11,7 +11,7 @@ use super::clip::fingerprint;
 use super::columns::ColumnNames;
 use super::tagger::activate;
 use super::tower::{SharedTower, Towers, broken_values};
-use super::{BatchChoice, LabelError, Labeler, LabelerOptions, Labels, Pictures};
+use super::{BatchChoice, BatchId, LabelError, Labeler, LabelerOptions, Labels, Pictures};
 use crate::model::manifest::{HeadSpec, ScoreSpec};
 use crate::model::session::SessionOptions;
 use crate::model::tensor::{ElementType, Tensor, TensorData};
@@ -124,9 +124,23 @@ impl Labeler for ScoreLabeler {
         Ok(choice.into_iter().collect())
     }
 
+    fn begin(&mut self, pictures: &Pictures<'_>) {
+        match &mut self.source {
+            Source::Graph(image) => image.begin(pictures.batch(), pictures.squares(0)),
+            Source::Head(tower, _) => tower.begin(pictures, 0, |_| true),
+        }
+    }
+
+    fn is_ready(&mut self, batch: BatchId) -> bool {
+        match &mut self.source {
+            Source::Graph(image) => image.is_ready(batch),
+            Source::Head(tower, _) => tower.is_ready(batch),
+        }
+    }
+
     fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {
         let mut given = match &mut self.source {
-            Source::Graph(image) => image.encode(pictures.squares(0))?,
+            Source::Graph(image) => image.encode(pictures.batch(), pictures.squares(0))?,
             Source::Head(tower, _) => tower.embed(pictures, 0, |_| true)?,
         };
         let (mut present, mut broken) = (0, 0);

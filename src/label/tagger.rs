@@ -11,7 +11,7 @@ use super::batch::ImageModel;
 use super::clip::fingerprint;
 use super::columns::{self, ColumnNames};
 use super::tower::broken_values;
-use super::{BatchChoice, LabelError, Labeler, LabelerOptions, Labels, Pictures};
+use super::{BatchChoice, BatchId, LabelError, Labeler, LabelerOptions, Labels, Pictures};
 use crate::model::labels::{self, Category, Tag};
 use crate::model::manifest::Activation;
 use crate::model::{Model, ModelError, Runtime, check};
@@ -133,8 +133,16 @@ impl Labeler for TaggerLabeler {
         Ok(self.image.fit_batch(images)?.into_iter().collect())
     }
 
+    fn begin(&mut self, pictures: &Pictures<'_>) {
+        self.image.begin(pictures.batch(), pictures.squares(0));
+    }
+
+    fn is_ready(&mut self, batch: BatchId) -> bool {
+        self.image.is_ready(batch)
+    }
+
     fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {
-        let mut given = self.image.encode(pictures.squares(0))?;
+        let mut given = self.image.encode(pictures.batch(), pictures.squares(0))?;
         let present = given.rows.iter().flatten().count();
         let mut broken = 0;
         let mut chosen = Vec::with_capacity(given.rows.len());

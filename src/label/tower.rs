@@ -117,6 +117,19 @@ impl SharedTower {
         self.lock().image.fit_batch(images)
     }
 
+    /// Begins with the pictures that are `wanted`, as [`super::Labeler::begin`]; who is first among
+    /// those that share the tower says which these are.
+    pub fn begin(&self, pictures: &Pictures<'_>, geometry: usize, wanted: impl Fn(usize) -> bool) {
+        let squares = pictures.squares(geometry).iter().enumerate();
+        let due: Vec<Option<&[u8]>> = squares.map(|(row, square)| square.filter(|_| wanted(row))).collect();
+        self.lock().image.begin(pictures.batch(), &due);
+    }
+
+    /// Whether everything that was begun for this batch is done.
+    pub fn is_ready(&self, batch: BatchId) -> bool {
+        self.lock().image.is_ready(batch)
+    }
+
     fn lock(&self) -> MutexGuard<'_, ImageTower> {
         // A poisoned lock means that a labeler panicked, which ends the run before this one is asked.
         self.tower.lock().unwrap_or_else(PoisonError::into_inner)
@@ -134,7 +147,7 @@ impl SharedTower {
             tower.batch = Some(pictures.batch());
             tower.rows = vec![Row::Open; pictures.len()];
         }
-        tower.encode_open(pictures.squares(geometry), &wanted)?;
+        tower.encode_open(pictures.batch(), pictures.squares(geometry), &wanted)?;
         let mut given = Encoded {
             width: self.width,
             rows: vec![None; pictures.len()],
@@ -153,7 +166,12 @@ impl SharedTower {
 
 impl ImageTower {
     /// Embeds the wanted pictures that nobody has asked for yet.
-    fn encode_open(&mut self, squares: &[Option<&[u8]>], wanted: &dyn Fn(usize) -> bool) -> Result<(), LabelError> {
+    fn encode_open(
+        &mut self,
+        batch: BatchId,
+        squares: &[Option<&[u8]>],
+        wanted: &dyn Fn(usize) -> bool,
+    ) -> Result<(), LabelError> {
         let is_due = |index: usize| wanted(index) && matches!(self.rows[index], Row::Open);
         let due: Vec<Option<&[u8]>> = squares
             .iter()
@@ -163,7 +181,7 @@ impl ImageTower {
         if due.iter().all(Option::is_none) {
             return Ok(());
         }
-        let mut given = self.image.encode(&due)?;
+        let mut given = self.image.encode(batch, &due)?;
         normalise_rows(&mut given, &self.name)?;
         for (index, row) in given.rows.into_iter().enumerate() {
             if let Some(values) = row {

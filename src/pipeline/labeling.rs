@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::label::{BatchId, Labeler, Pictures};
-use crate::record::{DecodedImage, Geometry, GroupSet, ImageBatch, LabelColumn, LabeledBatch, Twin, Twins};
+use crate::record::{Geometry, GroupSet, ImageBatch, ImageRecord, LabelColumn, LabeledBatch, Twin, Twins};
 
 /// A device's labelers, in the plan's order.
 pub struct Device {
@@ -37,43 +37,53 @@ impl Device {
         Self { labelers, twins }
     }
 
-    /// Runs every labeler that the batch asks for. A picture that a model fails on is a failed row.
-    pub fn label(&mut self, batch: ImageBatch) -> anyhow::Result<LabeledBatch> {
+    /// Gives a batch's squares to the labelers that it asks for, so that their models can begin.
+    pub fn begin(&mut self, batch: ImageBatch) -> Begun {
         let ImageBatch { number, groups, images } = batch;
-        let (mut records, mut squares, mut twins) = (Vec::new(), Vec::new(), Vec::new());
-        for (
-            row,
-            DecodedImage {
-                record,
-                twin,
-                squares: of_image,
-            },
-        ) in images.into_iter().enumerate()
-        {
-            records.push(record);
-            squares.push(of_image);
-            twins.extend(twin.map(|twin| (row, twin)));
+        let mut begun = Begun {
+            id: BatchId::next(),
+            number,
+            groups,
+            records: Vec::with_capacity(images.len()),
+            squares: Vec::with_capacity(images.len()),
+            twins: Vec::new(),
+        };
+        for (row, image) in images.into_iter().enumerate() {
+            begun.records.push(image.record);
+            begun.squares.push(image.squares);
+            begun.twins.extend(image.twin.map(|twin| (row, twin)));
         }
-        let has_prompt: Vec<bool> = records.iter().map(|record| record.recovered.prompt.is_some()).collect();
-        let id = BatchId::next();
+        for placed in self.asked_for(groups) {
+            placed.labeler.begin(&begun.pictures(&placed.squares));
+        }
+        begun
+    }
+
+    /// Whether the models are done with what they began of a batch.
+    pub fn is_ready(&mut self, begun: &Begun) -> bool {
+        self.asked_for(begun.groups)
+            .all(|placed| placed.labeler.is_ready(begun.id))
+    }
+
+    /// Makes the labels of a batch. A picture that a model fails on is a failed row.
+    pub fn label(&mut self, mut begun: Begun) -> anyhow::Result<LabeledBatch> {
         let mut columns: Vec<LabelColumn> = Vec::new();
-        for (index, placed) in self.labelers.iter_mut().enumerate() {
-            if !groups.contains(GroupSet::labeler(index)) {
-                continue;
-            }
-            let of_geometry = |square: &usize| -> Vec<Option<&[u8]>> {
-                squares
-                    .iter()
-                    .map(|of_image| of_image.get(*square).map(Vec::as_slice))
-                    .collect()
-            };
-            let wanted = placed.squares.iter().map(of_geometry).collect();
-            let labels = placed.labeler.label(&Pictures::new(id, wanted, has_prompt.clone()))?;
+        let mut failures = Vec::new();
+        for placed in self.asked_for(begun.groups) {
+            let labels = placed.labeler.label(&begun.pictures(&placed.squares))?;
             columns.extend(placed.labeler.fields().into_iter().zip(labels.columns));
-            for (row, failure) in labels.failures {
-                records[row].failure.get_or_insert(failure);
-            }
+            failures.extend(labels.failures);
         }
+        for (row, failure) in failures {
+            begun.records[row].failure.get_or_insert(failure);
+        }
+        let Begun {
+            number,
+            groups,
+            records,
+            twins,
+            ..
+        } = begun;
         if let (Some(known), false) = (&self.twins, twins.is_empty()) {
             columns = take_over(columns, &twins, groups, known.as_ref())?;
         }
@@ -83,6 +93,37 @@ impl Device {
             records,
             columns,
         })
+    }
+
+    fn asked_for(&mut self, groups: GroupSet) -> impl Iterator<Item = &mut Placed> {
+        let labelers = self.labelers.iter_mut().enumerate();
+        let asked_for = labelers.filter(move |(index, _)| groups.contains(GroupSet::labeler(*index)));
+        asked_for.map(|(_, placed)| placed)
+    }
+}
+
+/// A batch whose pictures the models have begun with.
+pub struct Begun {
+    id: BatchId,
+    number: u64,
+    groups: GroupSet,
+    records: Vec<ImageRecord>,
+    /// An image's each, one a geometry; none where it failed.
+    squares: Vec<Vec<Vec<u8>>>,
+    twins: Vec<(usize, Twin)>,
+}
+
+impl Begun {
+    /// What a labeler sees of it that takes the squares of these places.
+    fn pictures(&self, places: &[usize]) -> Pictures<'_> {
+        let of_geometry = |place: &usize| -> Vec<Option<&[u8]>> {
+            let squares = self.squares.iter();
+            squares
+                .map(|of_image| of_image.get(*place).map(Vec::as_slice))
+                .collect()
+        };
+        let has_prompt = self.records.iter().map(|record| record.recovered.prompt.is_some());
+        Pictures::new(self.id, places.iter().map(of_geometry).collect(), has_prompt.collect())
     }
 }
 

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, Field, FieldRef};
 
 use super::*;
-use crate::label::{LabelError, Labeler, Labels, Pictures};
+use crate::label::{BatchId, LabelError, Labeler, Labels, Pictures};
 use crate::progress::Hidden;
 use crate::record::{
     Alpha, Destination, FileStat, Filter, Fit, Geometry, GroupSet, ImageId, OpenImage, ReadSeek, SourceImage,
@@ -171,7 +171,12 @@ impl Sink for Remember {
     }
 }
 
-fn run_with(count: u64, devices: Vec<FirstByte>, sink: &Remember, stop: &Stop) -> anyhow::Result<RunReport> {
+fn run_with<L: Labeler + 'static>(
+    count: u64,
+    devices: Vec<L>,
+    sink: &Remember,
+    stop: &Stop,
+) -> anyhow::Result<RunReport> {
     let mut report = RunReport::default();
     let run_of = Run {
         work: work(count),
@@ -225,6 +230,88 @@ fn every_image_is_a_row_in_source_order_also_with_two_devices() {
         assert_eq!((report.labeled, report.failed), (201, 0));
         assert_eq!(*sink.ended.lock().expect("ending"), Some(Ending::Complete));
     }
+}
+
+/// A model on a device of its own, which takes a while; notes when it is given a batch and when its
+/// labels are asked for.
+struct OnDevice {
+    inner: FirstByte,
+    /// When each begun batch is done.
+    done_at: std::collections::HashMap<BatchId, Instant>,
+    notes: Arc<Mutex<Vec<(&'static str, u8)>>>,
+}
+
+impl Labeler for OnDevice {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn fields(&self) -> Vec<FieldRef> {
+        self.inner.fields()
+    }
+
+    fn fingerprint(&self) -> &str {
+        "1"
+    }
+
+    fn is_demo(&self) -> bool {
+        false
+    }
+
+    fn device(&self) -> &str {
+        "stand-in"
+    }
+
+    fn geometries(&self) -> Vec<Geometry> {
+        vec![GEOMETRY]
+    }
+
+    fn begin(&mut self, pictures: &Pictures<'_>) {
+        let is_new = self.done_at.insert(pictures.batch(), Instant::now() + self.inner.wait);
+        assert!(is_new.is_none(), "a batch is begun once");
+        self.note("begun", pictures);
+    }
+
+    fn is_ready(&mut self, batch: BatchId) -> bool {
+        Instant::now() >= self.done_at[&batch]
+    }
+
+    fn label(&mut self, pictures: &Pictures<'_>) -> Result<Labels, LabelError> {
+        self.note("asked for", pictures);
+        let done_at = self.done_at.remove(&pictures.batch()).expect("it was begun");
+        std::thread::sleep(done_at.saturating_duration_since(Instant::now()));
+        quick().label(pictures)
+    }
+}
+
+impl OnDevice {
+    fn note(&self, what: &'static str, pictures: &Pictures<'_>) {
+        let first = pictures.squares(0)[0].expect("a picture")[0];
+        self.notes.lock().expect("not poisoned").push((what, first));
+    }
+}
+
+#[test]
+fn a_device_is_given_the_next_batch_before_it_is_done_with_the_last() {
+    let notes = Arc::default();
+    let labeler = OnDevice {
+        inner: FirstByte {
+            wait: Duration::from_millis(10),
+            fails_at: None,
+        },
+        done_at: Default::default(),
+        notes: Arc::clone(&notes),
+    };
+    let sink = Remember::default();
+    run_with(80, vec![labeler], &sink, &Stop::new(None)).expect("the run succeeds");
+    let expected: Vec<(u64, i64)> = (0..80).map(|n| (n, n as i64)).collect();
+    assert_eq!(*sink.rows.lock().expect("rows"), expected);
+    let notes = notes.lock().expect("notes").clone();
+    let place = |what, first| notes.iter().position(|note| *note == (what, first)).expect("a note");
+    let firsts = (0..76_u8).step_by(4);
+    let ahead = firsts.filter(|first| place("begun", first + 4) < place("asked for", *first));
+    let ahead = ahead.count();
+    assert!(ahead >= 15, "{ahead} of 19 were begun ahead: {notes:?}");
 }
 
 #[test]
