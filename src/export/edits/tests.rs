@@ -11,13 +11,17 @@ use crate::export::memory::Target;
 use crate::export::tag_text::TagRules;
 use crate::export::template::Template;
 use crate::export::{Edited, Existing, ExportReport, Overwrite, Pictures, Selection, Writer, captions};
-use crate::write::{BOOKKEEPING_DIR, RealFs, WriteOptions, compact};
+use crate::record::Recovered;
+use crate::write::{
+    BOOKKEEPING_DIR, Interpreter, Making, PromptPolicy, RealFs, ReinterpretMode, WriteOptions, compact, reinterpret,
+};
 
 /// A dataset, its pictures and a folder of captions.
 struct World {
     folder: tempfile::TempDir,
     files: Files,
     fingerprint: u32,
+    reparses: u32,
 }
 
 impl World {
@@ -27,6 +31,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             files,
             fingerprint: 1,
+            reparses: 0,
         };
         world.run();
         world
@@ -43,6 +48,33 @@ impl World {
     fn run(&self) {
         let pictures = self.folder.path().join("pictures");
         run(&self.out(), &pictures, &self.files, &format!("t{}", self.fingerprint));
+    }
+
+    /// Interprets every row anew, as a prompt that none had before; gives how many rows changed.
+    fn reparse(&mut self) -> u64 {
+        self.reparses += 1;
+        let prompt = format!("interpretation {}", self.reparses);
+        let interpreter = Interpreter {
+            making: &|fingerprint| {
+                Ok(Some(Making {
+                    fingerprint: fingerprint.to_owned(),
+                    prompts: PromptPolicy::default(),
+                }))
+            },
+            interpret: &|_| Recovered {
+                prompt: Some(prompt.clone()),
+                ..Recovered::default()
+            },
+        };
+        let options = WriteOptions::default();
+        let report = reinterpret(
+            &self.out(),
+            interpreter,
+            ReinterpretMode::Write,
+            &options,
+            Arc::new(RealFs),
+        );
+        report.unwrap().rows_changed
     }
 
     fn file(&self, path: &str) -> PathBuf {
@@ -259,6 +291,8 @@ enum Event {
     Rerun,
     /// Small parts are merged.
     Compact,
+    /// The metadata columns are made anew by another interpreter.
+    Reparse,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -271,6 +305,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::Relabel),
         1 => Just(Event::Rerun),
         1 => Just(Event::Compact),
+        1 => Just(Event::Reparse),
     ]
 }
 
@@ -295,6 +330,7 @@ proptest! {
         let mut expected: BTreeMap<(String, usize), String> = BTreeMap::new();
         let mut names = 6;
         for event in events {
+            let is_reparse = matches!(event, Event::Reparse);
             match event {
                 Event::Edit { image, template, text } => {
                     let template = usize::from(template);
@@ -320,11 +356,14 @@ proptest! {
                 }
                 Event::Relabel => world.fingerprint += 1,
                 Event::Rerun => {}
+                Event::Reparse => prop_assert!(world.reparse() > 0),
                 Event::Compact => {
                     compact(&world.out(), &WriteOptions { part_rows: 100, ..WriteOptions::default() }, Arc::new(RealFs)).unwrap();
                 }
             }
-            world.run();
+            if !is_reparse {
+                world.run();
+            }
             for (template, text) in TEMPLATES.iter().enumerate() {
                 world.export(text, Overwrite::Edited);
                 for (image, _) in &world.files {
