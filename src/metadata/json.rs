@@ -408,38 +408,36 @@ impl<'a> Parser<'a> {
     fn string(&mut self) -> Result<Cow<'a, str>, Stop> {
         self.at += 1;
         let start = self.at;
-        loop {
-            match self.peek().ok_or(Stop::End)? {
-                b'"' => {
-                    let text = &self.text[start..self.at];
-                    self.at += 1;
-                    return Ok(Cow::Borrowed(text));
-                }
-                b'\\' => return self.escaped_string(start).map(Cow::Owned),
-                _ => self.at += 1,
+        match self.skip_plain().ok_or(Stop::End)? {
+            b'\\' => self.escaped_string(start).map(Cow::Owned),
+            _ => {
+                let text = &self.text[start..self.at];
+                self.at += 1;
+                Ok(Cow::Borrowed(text))
             }
         }
+    }
+
+    /// Goes on to the next quote or backslash, and says which; none at the end of the text.
+    fn skip_plain(&mut self) -> Option<u8> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+        self.at += found.unwrap_or(rest.len());
+        self.peek()
     }
 
     /// The rest of a string that holds escapes, from its first backslash on.
     fn escaped_string(&mut self, start: usize) -> Result<String, Stop> {
         let mut out = self.text[start..self.at].to_owned();
-        let mut plain_from = self.at;
         loop {
-            match self.peek().ok_or(Stop::End)? {
-                b'"' => {
-                    out.push_str(&self.text[plain_from..self.at]);
-                    self.at += 1;
-                    return Ok(out);
-                }
-                b'\\' => {
-                    out.push_str(&self.text[plain_from..self.at]);
-                    self.at += 1;
-                    self.escape(&mut out)?;
-                    plain_from = self.at;
-                }
-                _ => self.at += 1,
+            let plain_from = self.at;
+            let stop = self.skip_plain().ok_or(Stop::End)?;
+            out.push_str(&self.text[plain_from..self.at]);
+            self.at += 1;
+            if stop == b'"' {
+                return Ok(out);
             }
+            self.escape(&mut out)?;
         }
     }
 

@@ -2,7 +2,7 @@
 //! one line of settings. Splitting and writing back are exact inverses for what the generators
 //! write, so prompts come out verbatim. Who wrote it is `infotext_family`'s question.
 
-use super::infotext_settings::{self, Setting, is_known_key, is_prose_key};
+use super::infotext_settings::{self, Setting, SettingsLine, is_known_key, is_prose_key};
 use crate::metadata::json;
 
 pub use super::infotext_settings::{MAX_KEY_BYTES, is_key};
@@ -69,9 +69,8 @@ pub fn split(text: &str) -> Infotext {
     let mut parts = Infotext::default();
     let (head, jammed) = match find_settings(text) {
         Some(found) => {
-            let line = infotext_settings::scan(&text[found.start..]);
-            parts.settings = line.settings;
-            let trailing = &text[found.start + line.length..];
+            parts.settings = found.line.settings;
+            let trailing = &text[found.start + found.line.length..];
             trailing
                 .trim_start_matches(['\n', '\r', ' ', '\t'])
                 .trim_end_matches(|c: char| c.is_whitespace() || c == '\0')
@@ -110,6 +109,7 @@ struct SettingsPlace {
     start: usize,
     /// It follows the prompt on the same line, as after copying with tools that drop line breaks.
     jammed: bool,
+    line: SettingsLine,
 }
 
 /// The last line that passes the settings test, or else the first place inside a line where one
@@ -122,10 +122,12 @@ fn find_settings(text: &str) -> Option<SettingsPlace> {
         let line = text[start..].trim_start_matches([' ', '\t']);
         if starts_with_known_key(line) {
             tried += 1;
-            if passes_test(&infotext_settings::scan(line).settings) {
+            let scanned = infotext_settings::scan(line);
+            if passes_test(&scanned.settings) {
                 return Some(SettingsPlace {
                     start: text.len() - line.len(),
                     jammed: false,
+                    line: scanned,
                 });
             }
         }
@@ -145,8 +147,12 @@ fn find_jammed_settings(text: &str) -> Option<SettingsPlace> {
         .filter(|(at, _)| *at > 0 && !text[..*at].ends_with(|c: char| c.is_alphanumeric()))
         .filter(|(at, _)| steps_number_ends(&text[at + MARK.len()..]))
         .take(MAX_CANDIDATES)
-        .find(|(at, _)| passes_test(&infotext_settings::scan(&text[*at..]).settings))
-        .map(|(start, _)| SettingsPlace { start, jammed: true })
+        .map(|(start, _)| SettingsPlace {
+            start,
+            jammed: true,
+            line: infotext_settings::scan(&text[start..]),
+        })
+        .find(|found| passes_test(&found.line.settings))
 }
 
 /// Whether `text` is a number up to a comma: `Steps: 1 2 3` inside a prompt is not a setting.

@@ -70,8 +70,7 @@ pub fn from_parts(parts: &Infotext, origin: Origin) -> Recovered {
     recovered.original_prompt.clone_from(&parts.template);
     recovered.original_negative_prompt.clone_from(&parts.negative_template);
     for setting in &parts.settings {
-        let lower = setting.key.to_ascii_lowercase();
-        match COLUMNS.iter().find(|(name, _)| *name == lower) {
+        match COLUMNS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&setting.key)) {
             Some((_, column)) => put(&mut recovered, *column, &setting.key, &setting.value),
             None => extra(&mut recovered, &setting.key, setting.value.as_str()),
         }

@@ -5,6 +5,7 @@
 //! text costs linear time.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use crate::metadata::json;
 
@@ -69,18 +70,27 @@ const PROSE_KEYS: &[&str] = &[
 /// Longest key in bytes.
 pub const MAX_KEY_BYTES: usize = 64;
 
+/// The known keys by their length: a handful of each.
+static KNOWN_BY_LENGTH: LazyLock<[Vec<&'static str>; MAX_KEY_BYTES + 1]> = LazyLock::new(|| {
+    std::array::from_fn(|length| {
+        let keys = KNOWN_KEYS.iter().copied();
+        keys.filter(|key| key.len() == length).collect()
+    })
+});
+
 /// Whether `key` is one that generators write.
 pub fn is_known_key(key: &str) -> bool {
-    key.len() <= MAX_KEY_BYTES && {
-        let lower = key.to_ascii_lowercase();
-        KNOWN_KEYS.contains(&lower.as_str())
-    }
+    let alike = KNOWN_BY_LENGTH.get(key.len());
+    alike.is_some_and(|known| known.iter().any(|known| known.eq_ignore_ascii_case(key)))
 }
 
 /// Whether the values of `key` are prose.
 pub fn is_prose_key(key: &str) -> bool {
-    let lower = key.to_ascii_lowercase();
-    PROSE_KEYS.iter().any(|prose| lower.starts_with(prose))
+    let starts_with = |prose: &str| {
+        let start = key.as_bytes().get(..prose.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(prose.as_bytes()))
+    };
+    PROSE_KEYS.iter().any(|prose| starts_with(prose))
 }
 
 /// Whether `key` is read back where it stands in a settings line.
@@ -94,14 +104,16 @@ fn key_at(text: &str) -> Option<&str> {
     let head = &text.as_bytes()[..text.len().min(MAX_KEY_BYTES + 1)];
     let colon = head.iter().position(|&byte| byte == b':')?;
     let key = text.get(..colon)?;
-    let fits = key.starts_with(|c: char| c.is_alphanumeric())
-        && key.chars().all(|c| {
-            c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '/' | '.' | '(' | ')' | '+' | '#' | '&' | '\'')
-        })
-        && !key.ends_with(' ');
     let after = text.as_bytes().get(colon + 1);
-    let opens = matches!(after, None | Some(b' ' | b'"' | b'{' | b'[' | b'\n' | b'\r' | b'\t')) || is_known_key(key);
-    (fits && opens).then_some(key)
+    let opens = || matches!(after, None | Some(b' ' | b'"' | b'{' | b'[' | b'\n' | b'\r' | b'\t')) || is_known_key(key);
+    let fits = || {
+        key.starts_with(|c: char| c.is_alphanumeric())
+            && key.chars().all(|c| {
+                c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '/' | '.' | '(' | ')' | '+' | '#' | '&' | '\'')
+            })
+            && !key.ends_with(' ')
+    };
+    (opens() && fits()).then_some(key)
 }
 
 /// Scans the settings at the start of `text`, to the line break that ends them.

@@ -320,8 +320,8 @@ fn plain_text(entry: &RawEntry) -> Option<(Format, Recovered)> {
     {
         return Some((Format::DrawThings, recovered));
     }
-    let looks_right = infotext::looks_like_infotext(text) || (infotext::has_negative_line(text) && !is_sidecar);
-    if own_slot || looks_right {
+    let looks_right = || infotext::looks_like_infotext(text) || (infotext::has_negative_line(text) && !is_sidecar);
+    if own_slot || looks_right() {
         let origin = if own_slot || entry.slot == "gif:comment" {
             Origin::OwnSlot
         } else {

@@ -94,9 +94,11 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// Whether the class name contains `part`, whatever its case.
+    /// Whether the class name contains `part`, which is lower case, in whatever case.
     pub fn class_has(&self, part: &str) -> bool {
-        self.class.to_ascii_lowercase().contains(part)
+        let part = part.as_bytes();
+        let mut places = self.class.as_bytes().windows(part.len());
+        places.any(|place| place[0].to_ascii_lowercase() == part[0] && place.eq_ignore_ascii_case(part))
     }
 }
 

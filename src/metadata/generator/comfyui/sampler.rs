@@ -28,32 +28,40 @@ pub fn is_sampler(node: &Node<'_>) -> bool {
     if node.link("guider").is_some() {
         return true;
     }
-    let knobs = ["seed", "noise_seed", "sampler_name", "sigmas"]
-        .iter()
-        .any(|name| node.has(name))
-        || node.link("noise").is_some();
-    let fed = ["positive", "base_positive", "conditioning", "text_embeds", "cond"]
-        .iter()
-        .any(|name| node.link(name).is_some());
-    let piped = node.class_has("sampler") && node.links().any(|(name, _)| is_pipe(name));
+    let knobs = || {
+        ["seed", "noise_seed", "sampler_name", "sigmas"]
+            .iter()
+            .any(|name| node.has(name))
+            || node.link("noise").is_some()
+    };
+    let fed = || {
+        ["positive", "base_positive", "conditioning", "text_embeds", "cond"]
+            .iter()
+            .any(|name| node.link(name).is_some())
+    };
+    let piped = || node.class_has("sampler") && node.links().any(|(name, _)| is_pipe(name));
     // Loaders and encoders may have a seed for their wildcards; they sample nothing.
     let prepares =
-        ((node.has("clip") || node.has("ckpt_name")) && !node.has("sampler_name")) || node.class_has("presampling");
-    ((knobs && fed || piped) && !prepares) || is_whole_generator(node)
+        || ((node.has("clip") || node.has("ckpt_name")) && !node.has("sampler_name")) || node.class_has("presampling");
+    ((knobs() && fed() || piped()) && !prepares()) || is_whole_generator(node)
 }
 
 /// Nodes that call a service: text in, picture out, no conditioning between.
 pub fn is_whole_generator(node: &Node<'_>) -> bool {
     let has_prompt = node.has("prompt") || node.has("positive_prompt");
-    let has_seed = node.has("seed") || node.has("noise_seed");
-    let encodes = node.has("clip") || node.class_has("encode") || node.class_has("prompt") || node.class_has("text");
-    let writes_text = ["max_tokens", "max_new_tokens", "temperature", "system_prompt"]
-        .iter()
-        .any(|name| node.has(name));
-    let is_service = ["aspect_ratio", "resolution", "size", "width", "duration", "quality"]
-        .iter()
-        .any(|name| node.has(name));
-    has_prompt && has_seed && is_service && !encodes && !writes_text
+    let has_seed = || node.has("seed") || node.has("noise_seed");
+    let encodes = || node.has("clip") || node.class_has("encode") || node.class_has("prompt") || node.class_has("text");
+    let writes_text = || {
+        ["max_tokens", "max_new_tokens", "temperature", "system_prompt"]
+            .iter()
+            .any(|name| node.has(name))
+    };
+    let is_service = || {
+        ["aspect_ratio", "resolution", "size", "width", "duration", "quality"]
+            .iter()
+            .any(|name| node.has(name))
+    };
+    has_prompt && has_seed() && is_service() && !encodes() && !writes_text()
 }
 
 /// The samplers that a graph's outputs lead back to.
@@ -71,26 +79,24 @@ const MAX_OUTPUTS: usize = 64;
 /// Finds the samplers behind the saved pictures, or behind the previews where nothing is saved,
 /// or behind whatever ends the graph.
 pub fn origins(graph: &Graph<'_>) -> Origins {
-    let consumed: HashSet<usize> = graph
-        .nodes
-        .iter()
-        .flat_map(|node| node.links().map(|(_, link)| link.node))
-        .collect();
     let is_save = |node: &Node<'_>| {
         ["save", "videocombine", "output"]
             .iter()
             .any(|part| node.class_has(part))
     };
     let is_preview = |node: &Node<'_>| node.class_has("preview");
-    let tiers: [Vec<usize>; 3] = [
-        select(graph, |_, node| is_save(node)),
-        select(graph, |_, node| is_preview(node)),
-        select(graph, |index, _| !consumed.contains(&index)),
+    let tiers: [&dyn Fn() -> Vec<usize>; 3] = [
+        &|| select(graph, |_, node| is_save(node)),
+        &|| select(graph, |_, node| is_preview(node)),
+        &|| {
+            let consumed = consumed(graph);
+            select(graph, |index, _| !consumed[index])
+        },
     ];
     for tier in tiers {
         let mut found: Vec<(usize, usize)> = Vec::new();
         let mut seen = HashSet::new();
-        for output in tier.into_iter().take(MAX_OUTPUTS) {
+        for output in tier().into_iter().take(MAX_OUTPUTS) {
             let reached = samplers_behind(graph, output);
             if let Some(&nearest) = reached.first() {
                 found.push(nearest);
@@ -110,13 +116,22 @@ pub fn origins(graph: &Graph<'_>) -> Origins {
     Origins::default()
 }
 
+/// Which nodes feed another.
+fn consumed(graph: &Graph<'_>) -> Vec<bool> {
+    let mut consumed = vec![false; graph.nodes.len()];
+    for (_, link) in graph.nodes.iter().flat_map(Node::links) {
+        consumed[link.node] = true;
+    }
+    consumed
+}
+
 fn select(graph: &Graph<'_>, wanted: impl Fn(usize, &Node<'_>) -> bool) -> Vec<usize> {
     let has_links = |node: &Node<'_>| node.links().next().is_some() || is_sampler(node);
     graph
         .nodes
         .iter()
         .enumerate()
-        .filter(|(index, node)| has_links(node) && wanted(*index, node))
+        .filter(|(index, node)| wanted(*index, node) && has_links(node))
         .map(|(index, _)| index)
         .collect()
 }
