@@ -2,7 +2,8 @@
 //! A file is read as little as possible: its first 64 KiB, and from there on from block to block.
 
 use std::borrow::Cow;
-use std::io::{Read, SeekFrom};
+use std::cell::Cell;
+use std::io::{ErrorKind, SeekFrom};
 
 use super::budget::Collector;
 use super::{ReadOptions, c2pa, exif, inflate, iptc, text, xmp};
@@ -43,7 +44,7 @@ pub fn read(reader: &mut dyn ReadSeek, options: &ReadOptions) -> RawMetadata {
         Some("jxl") => jxl::read(&mut window, &mut collector),
         _ => {}
     }
-    if let Some(error) = window.error {
+    if let Some(error) = &window.error {
         collector.note(format!("reading failed: {error}"));
     }
     collector.finish()
@@ -115,11 +116,18 @@ impl Bytes for &[u8] {
     }
 }
 
+thread_local! {
+    /// The buffer of the last file on this thread, for the next one.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// A file, of which the part last looked at is kept.
 struct Window<'r> {
     reader: &'r mut dyn ReadSeek,
     length: u64,
+    /// [`HEAD_BYTES`] of memory, of which the first `filled` are the file's.
     buffer: Vec<u8>,
+    filled: usize,
     /// Offset in the file of the first byte in `buffer`.
     start: u64,
     /// The first error that reading gave; from there on nothing more is read.
@@ -132,29 +140,51 @@ impl<'r> Window<'r> {
             Ok(length) => (length, None),
             Err(error) => (0, Some(error)),
         };
+        let mut buffer = SPARE.take();
+        buffer.resize(HEAD_BYTES, 0);
         Self {
             reader,
             length,
-            buffer: Vec::new(),
+            buffer,
+            filled: 0,
             start: 0,
             error,
         }
     }
 
-    /// Reads up to `length` bytes from `offset`; what the file has less is missing at the end.
-    fn load(&mut self, offset: u64, length: usize) -> Vec<u8> {
-        let length = length.min(usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX));
-        let mut bytes = Vec::with_capacity(length);
-        if length > 0 && self.error.is_none() {
-            let mut read = || {
-                self.reader.seek(SeekFrom::Start(offset))?;
-                (&mut *self.reader).take(length as u64).read_to_end(&mut bytes)
-            };
-            if let Err(error) = read() {
-                self.error = Some(error);
-            }
+    /// How many of `length` bytes from `offset` the file has.
+    fn available(&self, offset: u64, length: usize) -> usize {
+        length.min(usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX))
+    }
+
+    /// Reads from `offset` on into `target` and says how much; less where the file ends.
+    fn load(&mut self, offset: u64, target: &mut [u8]) -> usize {
+        let mut filled = 0;
+        if target.is_empty() || self.error.is_some() {
+            return filled;
         }
-        bytes
+        let mut read = || {
+            self.reader.seek(SeekFrom::Start(offset))?;
+            while filled < target.len() {
+                match self.reader.read(&mut target[filled..]) {
+                    Ok(0) => break,
+                    Ok(count) => filled += count,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = read() {
+            self.error = Some(error);
+        }
+        filled
+    }
+}
+
+impl Drop for Window<'_> {
+    fn drop(&mut self) {
+        SPARE.set(std::mem::take(&mut self.buffer));
     }
 }
 
@@ -165,19 +195,25 @@ impl Bytes for Window<'_> {
 
     fn at(&mut self, offset: u64, length: usize) -> Cow<'_, [u8]> {
         let end = offset.saturating_add(length as u64).min(self.length);
-        let is_here = offset >= self.start && end <= self.start + self.buffer.len() as u64;
+        let is_here = offset >= self.start && end <= self.start + self.filled as u64;
         if !is_here {
             let step = if offset == 0 { HEAD_BYTES } else { STEP_BYTES };
             if length > step {
-                return Cow::Owned(self.load(offset, length));
+                let mut bytes = vec![0; self.available(offset, length)];
+                let filled = self.load(offset, &mut bytes);
+                bytes.truncate(filled);
+                return Cow::Owned(bytes);
             }
-            self.buffer = self.load(offset, step);
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let wanted = self.available(offset, step);
+            self.filled = self.load(offset, &mut buffer[..wanted]);
+            self.buffer = buffer;
             self.start = offset;
         }
         let from = usize::try_from(offset.saturating_sub(self.start))
             .unwrap_or(usize::MAX)
-            .min(self.buffer.len());
-        let to = from.saturating_add(length).min(self.buffer.len());
+            .min(self.filled);
+        let to = from.saturating_add(length).min(self.filled);
         Cow::Borrowed(&self.buffer[from..to])
     }
 }

@@ -47,13 +47,23 @@ pub(super) fn read(window: &mut Window, collector: &mut Collector) {
     collector.note(format!("png: more than {MAX_CHUNKS} chunks; what follows is left out"));
 }
 
-/// The offset of the last of a run of pixel chunks that all have the header of the one at `at`.
+/// The offset of the last of a run of pixel chunks that all have the header of the one at `at`, or
+/// of one near it.
 ///
 /// Pixel chunks must follow each other without others between, and writers make all but the last
-/// of one length. So where, a power of two further on, there stands the same header again, all
-/// between is pixels: a file of 200 chunks costs some 15 reads and not 200.
+/// of one length. So where, a whole number of chunks further on, there stands the same header
+/// again, all between is pixels. In most files nothing but the last pixel chunk and the end
+/// follows, so that place is looked at first; in the others a file of 200 chunks costs some 15
+/// reads and not 200.
 fn last_of_equal_chunks(at: u64, header: [u8; 8], stride: u64, window: &mut Window) -> u64 {
     let mut last = at;
+    let after = window.len().saturating_sub(at + stride);
+    if after > stride {
+        let near_end = at + after / stride * stride;
+        if *window.at(near_end, 8) == header {
+            last = near_end;
+        }
+    }
     let mut step = stride;
     while *window.at(last + step, 8) == header {
         last += step;
