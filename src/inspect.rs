@@ -1,21 +1,28 @@
 //! `labelmill inspect`: what single images carry, for people, for scripts and for scorers.
 
-use std::io::{self, Write};
+use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
-use serde_json::{Map, Value, json};
+use rayon::iter::ParallelIterator;
+use rayon::slice::ParallelSlice;
+use serde_json::{Map, Value};
 
 use crate::cli::{InspectArgs, Stealth};
 use crate::clock::StageClock;
 use crate::exit::UsageError;
 use crate::metadata::SidecarKind;
 use crate::prepare::{PrepareOptions, StealthSearch, prepare_image};
-use crate::record::{DecodedImage, Destination, GroupSet, ImageRecord, RawEntry, Recovered, WorkItem};
+use crate::record::{Destination, GroupSet, ImageRecord, RawEntry, Recovered, SourceImage, WorkItem};
 use crate::source::{FolderOptions, FolderSource, Root, Source};
 
+mod json;
+
 /// Images looked at together, so that the output stays in order.
-const CHUNK_IMAGES: usize = 256;
+const CHUNK_IMAGES: usize = 1024;
+
+/// Images that one thread looks at in a row, and whose text is one piece.
+const PIECE_IMAGES: usize = 16;
 
 /// Fields of the CSV table, in order.
 const CSV_FIELDS: [&str; 14] = [
@@ -58,40 +65,54 @@ pub fn inspect(args: &InspectArgs, out: &mut dyn Write) -> anyhow::Result<()> {
         hash: false,
         twins: None,
     };
-    let mut writer = Writer {
-        args,
-        out,
-        is_first: true,
+    if args.csv {
+        writeln!(out, "{}", CSV_FIELDS.join(","))?;
+    }
+    // By name, which is the path as typed: equal ones are one place, named twice.
+    let typed: HashMap<&str, (&Path, &Root)> = roots
+        .iter()
+        .zip(&args.paths)
+        .map(|(root, typed)| (&*root.name, (typed.as_path(), root)))
+        .collect();
+    let folder_options = FolderOptions {
+        sidecar_suffixes: SidecarKind::ALL.map(SidecarKind::suffix).to_vec(),
+        ..FolderOptions::default()
     };
-    writer.header()?;
-    for (root, typed) in roots.iter().zip(&args.paths) {
-        // Each argument is a source of its own: the same file may be named twice.
-        let folder_options = FolderOptions {
-            sidecar_suffixes: SidecarKind::ALL.map(SidecarKind::suffix).to_vec(),
-            ..FolderOptions::default()
-        };
-        let source = FolderSource::new(vec![root.clone()], folder_options)?;
-        let items: Vec<WorkItem> = source
-            .walk()
-            .map(|image| WorkItem {
-                image,
-                destination: Destination::Append,
-                groups: GroupSet::METADATA,
-            })
-            .collect();
-        for chunk in items.chunks(CHUNK_IMAGES) {
-            let clock = StageClock::default();
-            let looked_at: Vec<DecodedImage> = chunk
-                .par_iter()
-                .map(|item| prepare_image(item, &options, &clock))
-                .collect();
-            for image in looked_at {
-                let uri = shown_path(typed, root, &image.record.id.path);
-                writer.image(&uri, &image.record)?;
-            }
+    let source = FolderSource::new(roots.clone(), folder_options)?;
+    let mut walk = source.walk();
+    let mut next_chunk = || walk.by_ref().take(CHUNK_IMAGES).map(work).collect::<Vec<WorkItem>>();
+    let look = |items: &[WorkItem]| {
+        let clock = StageClock::default();
+        let mut piece = Vec::new();
+        let done = items.iter().try_for_each(|item| {
+            let (typed, root) = typed[&*item.image.id.root];
+            let uri = shown_path(typed, root, &item.image.id.path);
+            write_image(args, &uri, &prepare_image(item, &options, &clock).record, &mut piece)
+        });
+        (piece, done)
+    };
+    let mut is_first = true;
+    let mut items = next_chunk();
+    while !items.is_empty() {
+        let look_at_all = || items.par_chunks(PIECE_IMAGES).map(look).collect::<Vec<_>>();
+        let (pieces, next) = rayon::join(look_at_all, &mut next_chunk);
+        items = next;
+        for (piece, done) in pieces {
+            let from = usize::from(is_first && is_for_people(args));
+            out.write_all(piece.get(from..).unwrap_or_default())?;
+            done?;
+            is_first = false;
         }
     }
     Ok(())
+}
+
+fn work(image: SourceImage) -> WorkItem {
+    WorkItem {
+        image,
+        destination: Destination::Append,
+        groups: GroupSet::METADATA,
+    }
 }
 
 fn parse_root(path: &Path) -> anyhow::Result<Root> {
@@ -126,136 +147,55 @@ fn shown_path(typed: &Path, root: &Root, path_in_root: &str) -> String {
     )
 }
 
-struct Writer<'a> {
-    args: &'a InspectArgs,
-    out: &'a mut dyn Write,
-    is_first: bool,
+/// Whether images are told in paragraphs, with an empty line before each but the first.
+fn is_for_people(args: &InspectArgs) -> bool {
+    !(args.json || args.csv || args.raw || args.field.is_some())
 }
 
-impl Writer<'_> {
-    fn header(&mut self) -> io::Result<()> {
-        if self.args.csv {
-            writeln!(self.out, "{}", CSV_FIELDS.join(","))?;
+/// Appends what `args` wants to know of one image.
+fn write_image(args: &InspectArgs, uri: &str, record: &ImageRecord, out: &mut Vec<u8>) -> anyhow::Result<()> {
+    if args.json {
+        serde_json::to_writer(&mut *out, &json::Image::of(uri, record))?;
+        out.push(b'\n');
+    } else if args.csv {
+        let fields = flat(uri, record)?;
+        let mut row = csv::Writer::from_writer(&mut *out);
+        row.write_record(CSV_FIELDS.map(|name| text_of(fields.get(name).unwrap_or(&Value::Null))))?;
+        row.flush()?;
+    } else if args.raw {
+        writeln!(out, "{uri}")?;
+        for RawEntry { slot, key, text } in &record.raw {
+            writeln!(out, "  [{slot}] {key}\n{}", indent(text))?;
         }
-        Ok(())
+    } else if let Some(name) = &args.field {
+        let fields = flat(uri, record)?;
+        let Some(value) = fields.get(name.as_str()) else {
+            let known = crate::config::nearest(name, fields.keys().map(String::as_str));
+            let hint = known
+                .map(|known| format!("; did you mean {known}?"))
+                .unwrap_or_default();
+            return Err(UsageError::error(format!("--field {name}: no such field{hint}")));
+        };
+        writeln!(out, "{}", text_of(value))?;
+    } else {
+        writeln!(out)?;
+        out.extend_from_slice(to_text(uri, record).as_bytes());
     }
-
-    fn image(&mut self, uri: &str, record: &ImageRecord) -> anyhow::Result<()> {
-        let first = std::mem::replace(&mut self.is_first, false);
-        if self.args.json {
-            writeln!(self.out, "{}", Value::Object(to_json(uri, record)))?;
-        } else if self.args.csv {
-            let fields = flat(uri, record);
-            let mut row = csv::Writer::from_writer(&mut *self.out);
-            row.write_record(CSV_FIELDS.map(|name| text_of(fields.get(name).unwrap_or(&Value::Null))))?;
-            row.flush()?;
-        } else if self.args.raw {
-            writeln!(self.out, "{uri}")?;
-            for RawEntry { slot, key, text } in &record.raw {
-                writeln!(self.out, "  [{slot}] {key}\n{}", indent(text))?;
-            }
-        } else if let Some(name) = &self.args.field {
-            let fields = flat(uri, record);
-            let Some(value) = fields.get(name.as_str()) else {
-                let known = crate::config::nearest(name, fields.keys().map(String::as_str));
-                let hint = known
-                    .map(|known| format!("; did you mean {known}?"))
-                    .unwrap_or_default();
-                return Err(UsageError::error(format!("--field {name}: no such field{hint}")));
-            };
-            writeln!(self.out, "{}", text_of(value))?;
-        } else {
-            if !first {
-                writeln!(self.out)?;
-            }
-            self.out.write_all(to_text(uri, record).as_bytes())?;
-        }
-        Ok(())
-    }
-}
-
-/// One image as a JSON object, keys in a fixed order, absent values null.
-fn to_json(uri: &str, record: &ImageRecord) -> Map<String, Value> {
-    let Recovered { settings, .. } = &record.recovered;
-    let recovered = &record.recovered;
-    let object = json!({
-        "uri": uri,
-        "metadata_status": recovered.status.as_str(),
-        "metadata_slot": recovered.slot,
-        "confidence": recovered.confidence.map(crate::record::Confidence::as_str),
-        "generator": recovered.generator,
-        "generator_version": recovered.generator_version,
-        "also": recovered.also,
-        "prompt": recovered.prompt,
-        "negative_prompt": recovered.negative_prompt,
-        "original_prompt": recovered.original_prompt,
-        "original_negative_prompt": recovered.original_negative_prompt,
-        "character_prompts": recovered.character_prompts.iter().map(|character| json!({
-            "prompt": character.prompt,
-            "negative_prompt": character.negative_prompt,
-            "center": character.center.map(|(x, y)| [x, y]),
-        })).collect::<Vec<_>>(),
-        "settings": {
-            "sampler": settings.sampler,
-            "scheduler": settings.scheduler,
-            "steps": settings.steps,
-            "cfg_scale": settings.cfg_scale,
-            "seed": settings.seed,
-            "model": settings.model,
-            "model_hash": settings.model_hash,
-            "vae": settings.vae,
-            "clip_skip": settings.clip_skip,
-            "denoising_strength": settings.denoising_strength,
-            "guidance": settings.guidance,
-            "width": settings.width,
-            "height": settings.height,
-        },
-        "loras": recovered.loras.iter().map(|lora| json!({
-            "name": lora.name, "weight": lora.weight, "hash": lora.hash,
-        })).collect::<Vec<_>>(),
-        "parameters_extra": recovered.parameters_extra.iter().map(|(key, value)| json!([key, value])).collect::<Vec<_>>(),
-        "ai_provenance": recovered.ai_provenance.as_ref().map(|provenance| json!({
-            "vendor": provenance.vendor,
-            "claim_generator": provenance.claim_generator,
-            "digital_source_type": provenance.digital_source_type,
-            "evidence": provenance.evidence,
-            "verified": provenance.verified,
-        })),
-        "signature_valid": recovered.signature_valid,
-        "notes": recovered.notes,
-        "format": record.facts.format,
-        "width": record.facts.width,
-        "height": record.facts.height,
-        "taken_at": record.facts.taken_at.and_then(local_time),
-        "camera": record.facts.camera,
-        "lens": record.facts.lens,
-        "exposure_secs": record.facts.exposure_secs,
-        "f_number": record.facts.f_number,
-        "iso": record.facts.iso,
-        "focal_length_mm": record.facts.focal_length_mm,
-        "gps": record.facts.gps.map(|(latitude, longitude)| [latitude, longitude]),
-        "keywords": record.facts.keywords,
-        "photo_rating": record.facts.rating,
-        "file_size": record.id.stat.size,
-        "error_kind": record.failure.as_ref().map(|failure| failure.kind.as_str()),
-        "error": record.failure.as_ref().map(|failure| failure.message.as_str()),
-    });
-    match object {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
+    Ok(())
 }
 
 /// The JSON object with the settings' fields beside the others (the picture's own width and height
 /// keep their names).
-fn flat(uri: &str, record: &ImageRecord) -> Map<String, Value> {
-    let mut object = to_json(uri, record);
+fn flat(uri: &str, record: &ImageRecord) -> serde_json::Result<Map<String, Value>> {
+    let Value::Object(mut object) = serde_json::to_value(json::Image::of(uri, record))? else {
+        return Ok(Map::new());
+    };
     if let Some(Value::Object(settings)) = object.remove("settings") {
         for (name, value) in settings {
             object.entry(name).or_insert(value);
         }
     }
-    object
+    Ok(object)
 }
 
 fn text_of(value: &Value) -> String {
@@ -264,12 +204,6 @@ fn text_of(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
-}
-
-/// Microseconds of the camera's clock as `2024-05-06T07:08:09`.
-fn local_time(micros: i64) -> Option<String> {
-    let timestamp = jiff::Timestamp::from_microsecond(micros).ok()?;
-    Some(timestamp.to_zoned(jiff::tz::TimeZone::UTC).datetime().to_string())
 }
 
 fn indent(text: &str) -> String {
@@ -330,7 +264,7 @@ fn to_text(uri: &str, record: &ImageRecord) -> String {
         .map(|(key, value)| format!("{key}: {value}"));
     line("more", Some(extra.collect::<Vec<_>>().join("\n")));
     line("made by AI", recovered.ai_provenance.as_ref().map(provenance_text));
-    line("taken", facts.taken_at.and_then(local_time));
+    line("taken", facts.taken_at.and_then(json::local_time));
     line("camera", facts.camera.clone());
     line("keywords", Some(facts.keywords.join(", ")));
     for note in &recovered.notes {

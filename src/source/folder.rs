@@ -168,7 +168,8 @@ impl FolderSource {
     }
 
     fn takes_file(&self, path: &Path, path_in_root: &str) -> io::Result<bool> {
-        if self.exclude.is_match(path_in_root) || self.include.as_ref().is_some_and(|set| !set.is_match(path_in_root)) {
+        let is_excluded = !self.exclude.is_empty() && self.exclude.is_match(path_in_root);
+        if is_excluded || self.include.as_ref().is_some_and(|set| !set.is_match(path_in_root)) {
             return Ok(false);
         }
         match self.options.sniff {
@@ -348,6 +349,12 @@ impl FolderWalk<'_> {
                 return None;
             }
         };
+        let suffixes = &self.source.options.sidecar_suffixes;
+        let sidecars = if root.single_file.is_some() {
+            self.listings.stamp_of_named(entry.path(), suffixes)
+        } else {
+            self.listings.stamp(entry.path(), suffixes)
+        };
         let sequence = self.report.found;
         self.report.found += 1;
         Some(SourceImage {
@@ -357,7 +364,7 @@ impl FolderWalk<'_> {
                 root: root.name.clone(),
                 path: path_in_root,
                 stat: file_stat(&metadata),
-                sidecars: self.listings.stamp(entry.path(), &self.source.options.sidecar_suffixes),
+                sidecars,
             },
             open: Arc::new(LocalFile(entry.path().to_path_buf())),
         })
@@ -410,7 +417,10 @@ pub fn path_text(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let mut text = String::new();
     for chunk in path.as_os_str().as_bytes().utf8_chunks() {
-        text.push_str(&chunk.valid().replace("\\x", "\\x5Cx"));
+        match chunk.valid() {
+            plain if !plain.contains("\\x") => text.push_str(plain),
+            odd => text.push_str(&odd.replace("\\x", "\\x5Cx")),
+        }
         for byte in chunk.invalid() {
             text.push_str(&format!("\\x{byte:02X}"));
         }

@@ -50,10 +50,16 @@ pub(super) fn stamp(image: &Path, suffixes: &[&str], may_be_there: impl Fn(&Path
     SidecarStamp(u32::from_le_bytes(bytes).max(1))
 }
 
+/// Images of one folder that are named one by one for which looking for their sidecars by name is
+/// quicker than listing the folder, which may be large.
+const FEW_NAMED: usize = 16;
+
 /// Listings of the folders that a walk is in, from the root down.
 #[derive(Default)]
 pub(super) struct Listings {
     open: Vec<Listing>,
+    /// The folder of the last image that was named by itself, and how many there were in a row.
+    named: (PathBuf, usize),
 }
 
 struct Listing {
@@ -63,6 +69,19 @@ struct Listing {
 }
 
 impl Listings {
+    /// The stamp of an image that was named by itself.
+    pub(super) fn stamp_of_named(&mut self, image: &Path, suffixes: &[&str]) -> SidecarStamp {
+        let folder = image.parent().unwrap_or(Path::new(""));
+        if self.named.0 != folder {
+            self.named = (folder.to_owned(), 0);
+        }
+        self.named.1 += 1;
+        if self.named.1 <= FEW_NAMED {
+            return stamp(image, suffixes, |_| true);
+        }
+        self.stamp(image, suffixes)
+    }
+
     /// The stamp of an image that the walk has come to.
     pub(super) fn stamp(&mut self, image: &Path, suffixes: &[&str]) -> SidecarStamp {
         let Some(folder) = image.parent().filter(|_| !suffixes.is_empty()) else {
@@ -152,5 +171,22 @@ mod tests {
         // Came after the listing: the walk does not see it, and looks for it no more.
         std::fs::write(dir.path().join("z.txt"), "x").expect("written");
         assert_eq!((at("m/1.png"), at("z.png")), (SidecarStamp::NONE, SidecarStamp::NONE));
+    }
+
+    #[test]
+    fn images_named_one_by_one_have_the_stamps_that_the_walk_gives() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        for name in ["3.txt", "20.txt", "21.swarm.json"] {
+            std::fs::write(dir.path().join(name), "x").expect("written");
+        }
+        let (mut named, mut walked) = (Listings::default(), Listings::default());
+        let mut found = 0;
+        for number in 0..30 {
+            let image = dir.path().join(format!("{number}.png"));
+            let stamp = named.stamp_of_named(&image, &SUFFIXES);
+            assert_eq!(stamp, walked.stamp(&image, &SUFFIXES), "{number}");
+            found += usize::from(stamp != SidecarStamp::NONE);
+        }
+        assert_eq!(found, 3);
     }
 }
