@@ -11,7 +11,7 @@ use crate::cli::{EmbeddingType, Stealth};
 use crate::exit::UsageError;
 use crate::model::DeviceList;
 use crate::model::manifest::ClassifyTable;
-use crate::model::provider_options::{CudaOptions, TensorRtOptions};
+use crate::model::provider_options::{CudaOptions, NormaliseOnDevice, TensorRtOptions};
 
 /// The whole configuration; every key has a default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -203,6 +203,8 @@ impl Default for RunConfig {
 pub struct DeviceConfig {
     /// Compare a device's first values with the CPU's, and end where they differ.
     pub compare_with_cpu: bool,
+    /// Where pixels are normalised.
+    pub normalise_on_device: NormaliseOnDevice,
     /// `[device.cuda]`
     pub cuda: CudaOptions,
     /// `[device.tensorrt]`
@@ -213,6 +215,7 @@ impl Default for DeviceConfig {
     fn default() -> Self {
         Self {
             compare_with_cpu: true,
+            normalise_on_device: NormaliseOnDevice::default(),
             cuda: CudaOptions::default(),
             tensorrt: TensorRtOptions::default(),
         }

@@ -7,7 +7,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::FieldRef;
 
 use crate::model::manifest::{ClassifyTable, ModelKind};
-use crate::model::provider_options::ProviderOptions;
+use crate::model::provider_options::{NormaliseOnDevice, ProviderOptions};
 use crate::model::session::{CpuFallback, Precision};
 use crate::model::{Device, Model, ModelError, Runtime};
 use crate::record::{Failure, Geometry};
@@ -21,6 +21,7 @@ mod clip;
 mod columns;
 pub mod interrogate;
 mod pictures;
+mod pixels;
 mod runner;
 mod score;
 mod tagger;
@@ -180,6 +181,8 @@ pub struct LabelerOptions {
     pub providers: ProviderOptions,
     /// Whether the device is compared with the CPU.
     pub comparison: Comparison,
+    /// Where pixels are normalised.
+    pub normalise: NormaliseOnDevice,
 }
 
 impl Default for LabelerOptions {
@@ -199,6 +202,7 @@ impl Default for LabelerOptions {
             cpu_fallback: CpuFallback::default(),
             providers: ProviderOptions::default(),
             comparison: Comparison::default(),
+            normalise: NormaliseOnDevice::default(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! sees named tensors through the traits in `session.rs`.
 
 pub mod add;
+pub mod bytes_input;
 pub mod check;
 pub mod device;
 pub mod embedded;

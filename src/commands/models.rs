@@ -284,6 +284,7 @@ pub(super) fn options_for(
         } else {
             Comparison::Skipped
         },
+        normalise: told.normalise_on_device,
         columns: Some(columns.to_owned()).filter(|prefix| !prefix.is_empty()),
         embedding: match plan.config.output.embedding {
             EmbeddingType::F16 => label::EmbeddingType::Float16,

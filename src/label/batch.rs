@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use super::batch_size::{self, BatchChoice, Sizing};
 use super::pictures::BatchId;
+use super::pixels::PixelWay;
 use super::runner::{Done, Runner, Running};
 use crate::label::{Comparison, LabelError, LabelerOptions};
 use crate::model::preprocess::Preprocess;
+use crate::model::provider_options::NormaliseOnDevice;
 use crate::model::session::{Precision, SessionOptions};
 use crate::model::tensor::{ElementType, Tensor};
 use crate::model::warm_up::{self, Tolerance};
@@ -102,18 +104,18 @@ impl ImageModel {
         let manifest = &model.manifest;
         let file = model.file(&manifest.image.file)?;
         let chosen = runtime.choose(options.device)?;
-        let preprocess = Preprocess::new(&manifest.image);
-        let shape = preprocess.shape(options.batch);
+        let way = PixelWay::choose(file.graph(), &manifest.image, chosen.device, options.normalise)?;
+        let fixed = way.fixed_input(options.batch);
         // Held until the first run is over, by which an engine is built.
         let engines = engine_cache::open(
             options.engine_cache.as_deref(),
             chosen.device,
-            &file.sha256,
-            &shape,
+            &way.engine_hash(&file.sha256),
+            &fixed.1,
             options.precision,
         )?;
         let session_options = SessionOptions {
-            fixed_inputs: vec![(manifest.image.input.clone(), shape)],
+            fixed_inputs: vec![fixed],
             engine_cache: engines.as_ref().map(|engines| engines.folder.clone()),
             precision: options.precision,
             cpu_fallback: options.cpu_fallback,
@@ -121,7 +123,7 @@ impl ImageModel {
             ..SessionOptions::new(chosen.device, options.threads)
         };
         let name = format!("{}/{}", manifest.name, manifest.image.file);
-        let session = runtime.load(&name, file.graph(), &session_options)?;
+        let session = way.load(runtime, &name, &session_options)?;
         let contract = check::image_graph(manifest, session.as_ref())?;
         if contract.fixed_batch.is_some_and(|fixed| fixed != options.batch) {
             let fixed = contract.fixed_batch.unwrap_or(1);
@@ -136,7 +138,8 @@ impl ImageModel {
         let mut image_model = Self {
             name: manifest.name.clone(),
             runner: Runner::start(&name, session, contract.input, contract.output)?,
-            preprocess,
+            element: way.element(contract.element),
+            preprocess: way.preprocess,
             batch,
             // TensorRT builds its engine for one batch.
             batch_is_fixed: contract.fixed_batch.is_some() || matches!(chosen.device, Device::TensorRt(_)),
@@ -144,7 +147,6 @@ impl ImageModel {
             choice: None,
             spare: Vec::new(),
             begun: VecDeque::new(),
-            element: contract.element,
             width: contract.width.unwrap_or(0),
             runs_on: chosen.device,
             device: chosen.to_string(),
@@ -171,6 +173,8 @@ impl ImageModel {
             device: Device::Cpu,
             batch: options.batch.min(check::MADE_UP),
             sizing: Sizing::Asked,
+            // So that this too is compared.
+            normalise: NormaliseOnDevice::Never,
             ..options.clone()
         };
         let (_, wanted) = Self::open(model, runtime, &on_cpu)?;
@@ -282,7 +286,8 @@ impl ImageModel {
         let mut running = self.take_begun(batch, &present);
         let begun = running.back().map_or(0, |started| started.part.end);
         // A stack of runs to do; the first pictures on top.
-        let mut waiting = vec![begun..present.len()];
+        let mut waiting = Vec::new();
+        waiting.push(begun..present.len());
         loop {
             self.keep_running(&present, &mut waiting, &mut running)?;
             let Some(Started { part, run }) = running.pop_front() else {

@@ -281,3 +281,29 @@ fn a_device_that_is_not_there_is_an_error_and_auto_falls_back_aloud() {
         }
     }
 }
+
+#[test]
+fn pixels_that_are_normalised_on_the_device_give_the_same_labels() {
+    let Some(runtime) = runtime() else { return };
+    let squares = pictures(3);
+    let given: Vec<Option<&[u8]>> = squares.iter().map(|square| Some(square.as_slice())).collect();
+    for name in [
+        "tiny-clip",
+        "tiny-wd-tagger",
+        "tiny-wd-fixed-tagger",
+        "tiny-logits-tagger",
+        "tiny-captioner",
+    ] {
+        let of = |normalise| {
+            let options = LabelerOptions { normalise, ..options() };
+            let mut labeler = open(&model(name), runtime, &options).unwrap();
+            (
+                labeler.fingerprint().to_owned(),
+                label(labeler.as_mut(), &given).columns,
+            )
+        };
+        let on_device = of(NormaliseOnDevice::Always);
+        assert_eq!(on_device, of(NormaliseOnDevice::Never), "{name}");
+        assert_eq!(on_device, of(NormaliseOnDevice::Auto), "{name}");
+    }
+}

@@ -40,6 +40,15 @@ impl Preprocess {
         }
     }
 
+    /// For a graph that normalises by itself ([`super::bytes_input`]): squares as they are.
+    pub fn of_bytes(image: &ImageSpec) -> Self {
+        Self {
+            layout: Layout::Nhwc,
+            channels: Channels::Rgb,
+            ..Self::new(image)
+        }
+    }
+
     /// Bytes of one square: `size * size * 3`, RGB, HWC.
     pub fn square_bytes(&self) -> usize {
         self.size * self.size * 3
@@ -65,6 +74,13 @@ impl Preprocess {
                 self.fill_with(squares, values, f16::ZERO, |colour, byte| {
                     f16::from_f32(self.floats[colour][byte as usize])
                 });
+            }
+            TensorData::U8(values) if (self.layout, self.channels) == (Layout::Nhwc, Channels::Rgb) => {
+                let (given, padding) = values.split_at_mut(squares.len() * self.square_bytes());
+                for (from, to) in squares.iter().zip(given.chunks_exact_mut(self.square_bytes())) {
+                    to.copy_from_slice(from);
+                }
+                padding.fill(0);
             }
             TensorData::U8(values) => self.fill_with(squares, values, 0, |_, byte| byte),
             // The check at start refuses graphs whose input is of another type.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::device::Device;
+
 /// Options of every provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProviderOptions {
@@ -9,6 +11,30 @@ pub struct ProviderOptions {
     pub cuda: CudaOptions,
     /// `[device.tensorrt]`
     pub tensorrt: TensorRtOptions,
+}
+
+/// `device.normalise_on_device`: where bytes become the numbers that a model wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NormaliseOnDevice {
+    /// On a GPU, so that a quarter of the data crosses to it; for the CPU on the host.
+    #[default]
+    Auto,
+    /// On every device, in front of the model's own graph.
+    Always,
+    /// On the host.
+    Never,
+}
+
+impl NormaliseOnDevice {
+    /// Whether it is done on this device, which is never `Auto`.
+    pub fn holds_for(self, device: Device) -> bool {
+        match self {
+            Self::Auto => !matches!(device, Device::Cpu | Device::Auto),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
 }
 
 /// `[device.cuda]`

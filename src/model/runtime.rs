@@ -236,6 +236,9 @@ impl Runtime for OnnxRuntime {
             match graph {
                 Graph::File(path) => builder.commit_from_file(path),
                 Graph::Memory(bytes) => builder.commit_from_memory(bytes),
+                Graph::MemoryBeside(bytes, folder) => builder
+                    .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())?
+                    .commit_from_memory(bytes),
             }
         };
         let session = load().map_err(|source| edge(name, Doing::Loading, source))?;
@@ -248,6 +251,9 @@ impl Runtime for OnnxRuntime {
         }))
     }
 }
+
+/// The library's key for the folder of weights beside a graph in memory.
+const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// `y = Identity(x)` over one float, an ONNX file of IR version 8 and opset 13.
 const PROBE_GRAPH: &[u8] = &[

@@ -14,6 +14,8 @@ pub enum Graph<'a> {
     File(&'a Path),
     /// Bytes in memory.
     Memory(&'a [u8]),
+    /// Bytes in memory, and the folder of the weights that are in files of their own.
+    MemoryBeside(&'a [u8], &'a Path),
 }
 
 /// Whether nodes that the device cannot run may run on the CPU.

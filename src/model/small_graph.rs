@@ -96,7 +96,7 @@ fn outer_message((name, element, dimensions): &Outer<'_>) -> Message {
 
 /// A protocol buffers message under construction.
 #[derive(Default)]
-struct Message(Vec<u8>);
+pub(super) struct Message(pub(super) Vec<u8>);
 
 impl Message {
     fn variable(&mut self, mut value: u64) {
@@ -107,22 +107,22 @@ impl Message {
         self.0.push(value as u8);
     }
 
-    fn number(&mut self, field: u64, value: u64) {
+    pub(super) fn number(&mut self, field: u64, value: u64) {
         self.variable(field << 3);
         self.variable(value);
     }
 
-    fn bytes(&mut self, field: u64, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, field: u64, bytes: &[u8]) {
         self.variable(field << 3 | 2);
         self.variable(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
     }
 
-    fn text(&mut self, field: u64, text: &str) {
+    pub(super) fn text(&mut self, field: u64, text: &str) {
         self.bytes(field, text.as_bytes());
     }
 
-    fn message(&mut self, field: u64, message: &Message) {
+    pub(super) fn message(&mut self, field: u64, message: &Message) {
         self.bytes(field, &message.0);
     }
 }

@@ -10,6 +10,7 @@ use super::{Caption, Captioner, Captions, refusal};
 use crate::label::batch::blame;
 use crate::label::batch_size::{self, BatchChoice, Sizing};
 use crate::label::clip::fingerprint;
+use crate::label::pixels::PixelWay;
 use crate::label::{LabelError, LabelerOptions};
 use crate::model::manifest::{CaptionNames, CaptionSearch, CaptionSpec};
 use crate::model::preprocess::Preprocess;
@@ -63,7 +64,7 @@ impl Blip {
         let words = WordPiece::parse(&vocabulary.bytes()?, &spec.special_ids, spec.clean_up, &place)?;
 
         let chosen = runtime.choose(options.device)?;
-        let preprocess = Preprocess::new(&manifest.image);
+        let way = PixelWay::choose(vision.graph(), &manifest.image, chosen.device, options.normalise)?;
         let session_options = SessionOptions {
             engine_cache: options.engine_cache.clone(),
             precision: options.precision,
@@ -71,7 +72,7 @@ impl Blip {
             ..SessionOptions::new(chosen.device, options.threads)
         };
         let vision_options = SessionOptions {
-            fixed_inputs: vec![(manifest.image.input.clone(), preprocess.shape(options.batch))],
+            fixed_inputs: vec![way.fixed_input(options.batch)],
             ..session_options.clone()
         };
         let load = |file: &str, graph, options: &SessionOptions| {
@@ -83,8 +84,9 @@ impl Blip {
             load(&spec.step, step.graph(), &session_options)?,
             load(&spec.select, select.graph(), &session_options)?,
         );
-        let session = load(&manifest.image.file, vision.graph(), &vision_options)?;
-        let element = check::captioner_graphs(manifest, spec, session.as_ref(), decoder.step(), decoder.select())?;
+        let image_name = format!("{}/{}", manifest.name, manifest.image.file);
+        let session = way.load(runtime, &image_name, &vision_options)?;
+        let declared = check::captioner_graphs(manifest, spec, session.as_ref(), decoder.step(), decoder.select())?;
         check_vocabulary(&manifest.name, spec, search, &words, decoder.step())?;
         let searched = serde_json::to_string(&(search, &spec.prompt_ids, spec.clean_up, &spec.special_ids));
         let mut blip = Self {
@@ -107,14 +109,14 @@ impl Blip {
             cross_names: CaptionNames::of_layers(&spec.names.cross_key, &spec.names.cross_value, spec.layers),
             vision: session,
             decoder,
-            element,
+            element: way.element(declared),
             batch: options.batch,
             sizing: options.sizing,
             runs_on: chosen.device,
             pads: matches!(chosen.device, Device::TensorRt(_)),
             rules: Rules::new(spec, search),
             vocabulary: words,
-            preprocess,
+            preprocess: way.preprocess,
         };
         blip.run_made_up()?;
         Ok(blip)
