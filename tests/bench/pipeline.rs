@@ -115,7 +115,7 @@ fn run(arguments: &Arguments, model: &Model, source: &FolderSource) -> anyhow::R
     Ok(())
 }
 
-/// A device that waits and gives every tag the score 0.3, which is below the floor of most models.
+/// A device that waits and gives every tag a logit that is below the floor of most models.
 fn stand_in(model: &Model, wait: Duration) -> StandInRuntime {
     let image = &model.manifest.image;
     let size = Some(image.size as usize);
@@ -135,7 +135,7 @@ fn stand_in(model: &Model, wait: Duration) -> StandInRuntime {
             let batch = inputs[0].1.shape[0];
             Ok(Tensor {
                 shape: vec![batch, TAGS],
-                data: TensorData::F32(vec![0.3; batch * TAGS]),
+                data: TensorData::F32(vec![-1.0; batch * TAGS]),
             })
         }),
     };
