@@ -82,6 +82,12 @@ impl<'a> Search<'a> {
             .map(|path| (*path.ids.last().expect("a caption begins with a given id"), path.from))
     }
 
+    /// The ids of each live caption.
+    #[cfg(test)]
+    pub fn live_ids(&self) -> impl Iterator<Item = &[i64]> {
+        self.live.iter().map(|path| path.ids.as_slice())
+    }
+
     /// The ids found, the given ones and the last one included.
     pub fn into_ids(self) -> Vec<i64> {
         let best = self.ended.into_iter().next().map(|(_, ids)| ids);

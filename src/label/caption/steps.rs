@@ -294,3 +294,6 @@ fn not_as_asked(name: &str) -> ModelError {
         source: "the runtime gave an output of another kind or in another place than asked for".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;
