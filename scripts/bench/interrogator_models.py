@@ -24,10 +24,10 @@ CLIP_NAME = "parity-clip"
 TEXT_WIDTH, TEXT_LAYERS, TEXT_HEADS = 64, 2, 2
 
 
-def clip_config(width=TEXT_WIDTH, layers=TEXT_LAYERS, heads=TEXT_HEADS) -> dict:
+def clip_config(width=TEXT_WIDTH, layers=TEXT_LAYERS, heads=TEXT_HEADS, embedding=64) -> dict:
     """open_clip's words for a small CLIP."""
     return {
-        "embed_dim": 64,
+        "embed_dim": embedding,
         "vision_cfg": {"image_size": PIXELS, "patch_size": 16, "width": 128, "layers": 3, "head_width": 32},
         "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": width, "heads": heads, "layers": layers},
     }

@@ -22,7 +22,6 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent)]
-import export_blip  # noqa: E402
 import export_clip  # noqa: E402
 import export_common as common  # noqa: E402
 import interrogator_models as models  # noqa: E402
@@ -58,14 +57,14 @@ def prepare_pictures(data_dir: Path, folder: Path, count: int) -> list[Path]:
 # ---------------------------------------------------------------- models
 
 
-def export_parity_clip(model, folder: Path, name: str) -> None:
+def export_parity_clip(model, folder: Path, name: str, size: int = models.PIXELS) -> None:
     """Our export of the CLIP, with the name under which the package keeps its caches."""
     model = use_plain(model)
     out = folder / name
     out.mkdir(parents=True, exist_ok=True)
     options = SimpleNamespace(precision="fp32", check=True)
     preprocess = {
-        "size": models.PIXELS, "mean": models.demo.MEAN, "std": models.demo.STD, "resize_mode": "shortest",
+        "size": size, "mean": models.demo.MEAN, "std": models.demo.STD, "resize_mode": "shortest",
         "interpolation": "bicubic",
     }  # fmt: skip
     image = export_clip.export_image(model, preprocess, out, options)
@@ -111,20 +110,10 @@ def load_captioner(data_dir: Path, folder: Path):
     """The demo captioner through transformers, and our export of the same weights."""
     import train_demo_captioner as captioner
 
-    art = captioner.demo.Art.load(data_dir)
-    tokenizer = captioner.train_tokenizer(art)
-    pupil = captioner.Pupil(tokenizer.get_vocab_size())
-    captioner.demo.load_checkpoint(data_dir / "captioner.pt", pupil)
-    blip = pupil.blip.eval()
-    out = folder / "parity-captioner"
-    if not (out / "model.toml").is_file():
-        out.mkdir(parents=True, exist_ok=True)
-        export_blip.write_graphs(blip, out, False)
-        by_id = {index: token for token, index in tokenizer.get_vocab().items()}
-        vocabulary = [by_id[index] for index in range(len(by_id))]
-        facts = {"origin": "the demo captioner's checkpoint", "description": "for interrogator_parity", "max_length": 32}
-        export_blip.write_manifest(out, blip.config, vocabulary, facts)
-    return blip, Processor(tokenizer, captioner.PIXELS)
+    tokenizer = captioner.load_tokenizer(data_dir, captioner.demo.Art.load(data_dir))
+    blip, steps = captioner.trained_model(data_dir, ROOT / "models/demo-clip", tokenizer.get_vocab_size())
+    captioner.export(blip, tokenizer, folder / "parity-captioner", f"the demo captioner after {steps} steps")
+    return blip, Processor(tokenizer, models.demo.IMAGE_PIXELS)
 
 
 # ---------------------------------------------------------------- the package
@@ -156,7 +145,7 @@ class Margins:
         return taken
 
 
-def load_peer(clip, blip, processor, arguments, cache: Path, margins: Margins):
+def load_peer(clip, blip, processor, arguments, cache: Path, margins: Margins, size: int = models.PIXELS):
     """clip-interrogator with our models, patched to be reproducible, on tables cut short."""
     import open_clip
     from clip_interrogator import clip_interrogator as peer
@@ -190,8 +179,10 @@ def load_peer(clip, blip, processor, arguments, cache: Path, margins: Margins):
     config.cache_path, config.chunk_size = str(cache), arguments.chunk
     config.flavor_intermediate_count, config.caption_max_length = arguments.candidates, 32
     config.clip_model, config.caption_model, config.caption_processor = clip, blip, processor
-    config.clip_preprocess = open_clip.image_transform(models.PIXELS, False, models.demo.MEAN, models.demo.STD)
-    return peer.Interrogator(config)
+    config.clip_preprocess = open_clip.image_transform(size, False, models.demo.MEAN, models.demo.STD)
+    interrogator = peer.Interrogator(config)
+    interrogator.whole_flavors = load_list(config.data_path, "flavors.txt")
+    return interrogator
 
 
 @torch.no_grad()
@@ -228,18 +219,19 @@ def ask_labelmill(arguments, job: dict) -> dict:
     libraries = sorted(Path(arguments.runtime).glob("**/libonnxruntime.so*"))
     environment.setdefault("ORT_DYLIB_PATH", str(libraries[0]) if libraries else "")
     process = subprocess.Popen([arguments.bench, path], stdout=subprocess.PIPE, env=environment, text=True)
-    said, _ = process.communicate()
-    if process.returncode != 0:
-        raise SystemExit(f"interrogate-bench ended with {process.returncode}")
-    return json.loads(said)
+    said = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    if status != 0:
+        raise SystemExit(f"interrogate-bench ended with {os.waitstatus_to_exitcode(status)}")
+    return json.loads(said) | {"peak_mib": used.ru_maxrss / 1024}
 
 
-def job(arguments, folder: Path, modes, **more) -> dict:
+def job(arguments, folder: Path, modes, clip: str = models.CLIP_NAME, **more) -> dict:
     import clip_interrogator
 
     terms = Path(clip_interrogator.__file__).parent / "data"
     return {
-        "model": str(folder / models.CLIP_NAME), "captioner": None, "terms": str(terms), "tables": TABLES,
+        "model": str(folder / clip), "captioner": None, "terms": str(terms), "tables": TABLES,
         "table_terms": arguments.table_terms, "modes": modes, "peer": True, "threads": 1, "batch": 16,
         "max_terms": arguments.max_terms, "min_terms": arguments.min_terms, "candidates": arguments.candidates,
         "block": arguments.chunk, "cache": None,
@@ -247,6 +239,32 @@ def job(arguments, folder: Path, modes, **more) -> dict:
 
 
 # ---------------------------------------------------------------- the comparison
+
+
+@torch.no_grad()
+def exact_cosines(clip, path: Path, texts: list[str]) -> list[float]:
+    """Cosines of texts with a picture, by the same weights in 64 bits."""
+    import copy
+
+    import open_clip
+
+    exact = copy.deepcopy(clip).double().eval()
+    prepare = open_clip.image_transform(models.PIXELS, False, models.demo.MEAN, models.demo.STD)
+    picture = exact.encode_image(prepare(Image.open(path).convert("RGB"))[None].double(), normalize=True)
+    words = exact.encode_text(open_clip.get_tokenizer("ViT-B-32")(texts), normalize=True)
+    return (words @ picture.T).flatten().tolist()
+
+
+def explain(clip, path: Path, left: str, right: str) -> str:
+    """Where two prompts part, and which of the two is nearer to the picture in 64 bits, there and as a whole."""
+    theirs, ours = left.split(", "), right.split(", ")
+    part = next((at for at, pair in enumerate(zip(theirs, ours)) if pair[0] != pair[1]), min(len(theirs), len(ours)))
+    texts = [", ".join(theirs[: part + 1]), ", ".join(ours[: part + 1]), left, right]
+    there, here, whole, own = exact_cosines(clip, path, texts)
+    return (
+        f"  package    {left}\n  labelmill  {right}\n"
+        f"  in 64 bits, where they part: {there:.9f} and {here:.9f} ({there - here:+.1e}); whole: {whole - own:+.1e}"
+    )
 
 
 def compare(arguments) -> bool:
@@ -275,7 +293,7 @@ def compare(arguments) -> bool:
         all_equal &= equal == len(pairs)
         for path, (left, right) in zip(paths, pairs, strict=True):
             if left != right:
-                print(f"{path.name} {mode}\n  package    {left}\n  labelmill  {right}", file=sys.stderr)
+                print(f"{path.name} {mode}\n{explain(clip, path, left, right)}", file=sys.stderr)
     return all_equal
 
 
@@ -293,14 +311,17 @@ def parse_arguments():
     parser.add_argument("--max-terms", type=int, default=32)
     parser.add_argument("--train-steps", type=int, default=1500)
     parser.add_argument("--costs", action="store_true", help="time both instead of comparing prompts")
-    parser.add_argument("--only", nargs="+", default=["rank", "build", "best"], help="with --costs")
+    parser.add_argument("--only", nargs="+", default=["build", "best", "rank", "fast"], help="with --costs")
+    parser.add_argument("--rounds", type=int, default=1, help="with --costs: medians of so many")
+    parser.add_argument("--small", action="store_true", help="with --costs: 2 layers of BLIP and ViT-B-32, to try it out")
+    parser.add_argument("--as-peer", help=argparse.SUPPRESS)
     parser.add_argument("--tower", type=lambda text: [int(part) for part in text.split(",")], default=[256, 12, 4],
                         help="with --costs: width, layers and heads of the text tower")  # fmt: skip
     parser.add_argument("--built", type=int, default=10_000, help="with --costs: terms that are embedded")
     parser.add_argument("--ranked", type=int, default=64, help="with --costs: pictures that are ranked")
     parser.add_argument("--seed", type=int, default=5)
     arguments = parser.parse_args()
-    arguments.patched = not arguments.costs
+    arguments.patched, arguments.command_line = not arguments.costs, sys.argv
     return arguments
 
 
