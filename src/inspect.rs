@@ -94,9 +94,16 @@ pub fn inspect(args: &InspectArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut is_first = true;
     let mut items = next_chunk();
     while !items.is_empty() {
-        let look_at_all = || items.par_chunks(PIECE_IMAGES).map(look).collect::<Vec<_>>();
-        let (pieces, next) = rayon::join(look_at_all, &mut next_chunk);
-        items = next;
+        let pieces;
+        (pieces, items) = if items.len() <= PIECE_IMAGES {
+            // One piece: starting threads would take longer than looking at it.
+            (vec![look(&items)], next_chunk())
+        } else {
+            rayon::join(
+                || items.par_chunks(PIECE_IMAGES).map(look).collect::<Vec<_>>(),
+                &mut next_chunk,
+            )
+        };
         for (piece, done) in pieces {
             let from = usize::from(is_first && is_for_people(args));
             out.write_all(piece.get(from..).unwrap_or_default())?;

@@ -102,7 +102,11 @@ pub fn is_key(key: &str) -> bool {
 /// character or the end.
 fn key_at(text: &str) -> Option<&str> {
     let head = &text.as_bytes()[..text.len().min(MAX_KEY_BYTES + 1)];
-    let colon = head.iter().position(|&byte| byte == b':')?;
+    // No key holds a comma, so text without a colon before the next one is not looked at further.
+    let colon = head.iter().position(|byte| matches!(byte, b':' | b','))?;
+    if head[colon] == b',' {
+        return None;
+    }
     let key = text.get(..colon)?;
     let after = text.as_bytes().get(colon + 1);
     let opens = || matches!(after, None | Some(b' ' | b'"' | b'{' | b'[' | b'\n' | b'\r' | b'\t')) || is_known_key(key);
