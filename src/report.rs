@@ -256,6 +256,7 @@ impl RunReport {
             lines.push(format!("models       {}{device}{demo}", self.models.join(", ")));
             lines.extend(self.batches.iter().map(|batch| format!("batch        {batch}")));
         }
+        lines.extend(self.time_line());
         if self.failed > 0 {
             let kinds: Vec<String> = self
                 .failures
@@ -299,6 +300,23 @@ impl RunReport {
         )
     }
 
+    /// What the models' time went to, and the writer's share of the whole; none without models.
+    fn time_line(&self) -> Option<String> {
+        let secs = |stage| self.stage_secs.get(stage).copied().unwrap_or(0.0);
+        let (waiting, model) = (secs("waiting_for_pictures"), secs("model"));
+        let of_models = waiting + model;
+        if self.models.is_empty() || self.labeled + self.failed == 0 || of_models <= 0.0 {
+            return None;
+        }
+        let percent = |part: f64, whole: f64| (100.0 * part / whole).round();
+        Some(format!(
+            "time         models {}% at work, {}% waiting for pictures; writing {}% of the run",
+            percent(model, of_models),
+            percent(waiting, of_models),
+            percent(secs("write"), self.elapsed_secs.max(1e-9))
+        ))
+    }
+
     fn metadata_line(&self) -> String {
         let prompts = self.metadata.get("prompt").copied().unwrap_or(0);
         let mut generators: Vec<(&String, &u64)> = self.generators.iter().collect();
@@ -337,4 +355,27 @@ impl RunReport {
 
 fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_tells_where_the_time_went() {
+        let mut report = RunReport {
+            labeled: 7,
+            elapsed_secs: 20.0,
+            stage_secs: BTreeMap::from([("waiting_for_pictures", 30.0), ("model", 10.0), ("write", 0.4)]),
+            ..RunReport::default()
+        };
+        assert_eq!(report.time_line(), None, "no model, nothing that waits");
+        report.models = vec!["a".to_owned()];
+        // Two devices: their seconds add up to more than the run's.
+        let told = "time         models 25% at work, 75% waiting for pictures; writing 2% of the run";
+        assert_eq!(report.time_line().as_deref(), Some(told));
+        assert!(report.closing_lines().contains(&told.to_owned()));
+        report.labeled = 0;
+        assert_eq!(report.time_line(), None, "nothing was done");
+    }
 }
