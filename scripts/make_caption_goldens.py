@@ -9,8 +9,8 @@ BlipForConditionalGeneration.generate gives for them in greedy, with beams, leng
 
     python scripts/make_caption_goldens.py --demo DIR
 
-it writes tests/golden/captions/demo-captioner.json instead, from what train_demo_captioner.py left in DIR and the
-sample pictures.
+it writes tests/golden/captions/demo-captioner.json instead: what transformers says of the sample pictures with the
+weights that train_demo_captioner.py left in DIR.
 
 requirements: those of export_blip.py
 """
@@ -122,7 +122,15 @@ def make_demo(data_dir: Path) -> None:
     side = model.config.vision_config.image_size
     pictures = [Image.open(path).convert("RGB").resize((side, side), Image.BICUBIC) for path in samples()]
     pixels = pixels_of(np.stack([np.asarray(picture) for picture in pictures]))
-    write_golden("demo-captioner", model, pixels, tokenizer.encode(train_demo_captioner.PROMPT).ids)
+    prompt = tokenizer.encode(train_demo_captioner.PROMPT).ids
+    names, cases = [path.name for path in samples()], []
+    for search in SEARCHES:
+        given = len(prompt) + 1 if search.get("prompted") else 1
+        ids = [row[given:] for row in generate(model, pixels, prompt, search)]
+        said = [tokenizer.decode(row, skip_special_tokens=True) for row in ids]
+        cases.append({"search": {"max_length": MAX_LENGTH} | search, "captions": dict(zip(names, said, strict=True))})
+        print(search, said)
+    write_cases("demo-captioner", cases)
 
 
 def samples() -> list[Path]:
@@ -136,6 +144,10 @@ def write_golden(name: str, model: BlipForConditionalGeneration, pixels: torch.T
         cases.append({"search": search, "ids": ids})
         print(name, search, "different captions:", len({tuple(row) for row in ids}), "of", len(ids),
               "lengths", [len(row) for row in ids])  # fmt: skip
+    write_cases(name, cases)
+
+
+def write_cases(name: str, cases: list[dict]) -> None:
     GOLDENS.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(case) for case in cases)
     (GOLDENS / f"{name}.json").write_text(f"[\n{lines}\n]\n")

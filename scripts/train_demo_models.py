@@ -637,14 +637,14 @@ MEAN_TENSOR, STD_TENSOR = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD)
 
 
 @torch.no_grad()
-def augment(pictures: np.ndarray, mirrors: np.ndarray, generator, side: int = TOWER_PIXELS):
+def augment(pictures: np.ndarray, mirrors: np.ndarray, generator, side: int = TOWER_PIXELS, outlines: float = 0.35):
     """Makes a training batch: outlines, colours, pasting on a larger ground, then reduction to `side` as Pillow does.
 
     Returns the normalised pictures and, for each, whether its colour tags still hold.
     """
     straight = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
     art = torch.cat([straight[:, :3] * straight[:, 3:], straight[:, 3:]], 1)
-    outlined = torch.rand(len(art), generator=generator) < 0.35
+    outlined = torch.rand(len(art), generator=generator) < outlines
     art[outlined] = draw_outlines(art[outlined], generator)
     art, true_colours = shift_colours(art, generator)
     art = paste(art, torch.from_numpy(mirrors), generator)
@@ -662,6 +662,15 @@ def augment(pictures: np.ndarray, mirrors: np.ndarray, generator, side: int = TO
 CONCEPTS_PER_BATCH, PICTURES_PER_CONCEPT = 64, 2
 
 
+def drawn_ahead(draw, first: int, steps: int):
+    """Yields each step with what is drawn for it; the next one is drawn while the caller works."""
+    with ThreadPoolExecutor(1) as drawing:
+        ahead = [drawing.submit(draw, step) for step in range(first, first + 2)]
+        for step in range(first, steps):
+            ahead.append(drawing.submit(draw, step + 2))
+            yield step, ahead.pop(0).result()
+
+
 class Batches:
     """Draws batches of 64 concepts in two styles each. Every step has its own seed, so a restart changes nothing."""
 
@@ -672,12 +681,8 @@ class Batches:
         self.mirrors = np.array([concept.mirrors for concept in art.concepts])
 
     def from_step(self, first: int, steps: int):
-        """Yields the batches from `first` on; the next one is drawn while the caller works."""
-        with ThreadPoolExecutor(1) as drawing:
-            ahead = [drawing.submit(self.draw, step) for step in range(first, first + 2)]
-            for step in range(first, steps):
-                ahead.append(drawing.submit(self.draw, step + 2))
-                yield step, ahead.pop(0).result()
+        """Yields the batches from `first` on."""
+        return drawn_ahead(self.draw, first, steps)
 
     def draw(self, step: int) -> dict[str, torch.Tensor]:
         """Makes the batch of one step."""

@@ -149,7 +149,10 @@ fn a_person_can_ask_about_one_picture() {
         .must_succeed()
         .stdout();
     assert!(
-        said.contains("  prompt ") && said.contains("  demo-subjects\n") && said.contains("  sailboat\n"),
+        said.contains("  caption    a")
+            && said.contains("  prompt     a")
+            && said.contains("  demo-subjects\n")
+            && said.contains("  sailboat\n"),
         "{said}"
     );
     let json = labelmill(&["inspect", "--interrogate", "--json", arg(&picture)])
@@ -157,6 +160,8 @@ fn a_person_can_ask_about_one_picture() {
         .stdout();
     let json: serde_json::Value = serde_json::from_str(&json).expect("a JSON object");
     assert_eq!(json["clip_terms"][0]["term"], "sailboat");
+    let (caption, prompt) = (json["caption"].as_str(), json["clip_prompt"].as_str());
+    assert!(caption.is_some_and(|caption| prompt.is_some_and(|prompt| prompt.starts_with(caption))));
     labelmill(&["inspect", "--interrogate", "--preset", "metadata", arg(&picture)])
         .must_exit(2)
         .must_say("interrogate.model");

@@ -10,6 +10,8 @@ mod layering;
 mod metadata_run;
 /// Whole runs with the embedded models (they skip where no ONNX Runtime is found).
 mod demo_run;
+/// What the embedded captioner says of the samples (skips likewise).
+mod captions;
 /// Prompts of pictures that carry none, and where each prompt comes from.
 mod interrogate_run;
 /// A small web server for tests.

@@ -748,7 +748,7 @@ fn doctor_tells_devices_models_and_the_store_whatever_is_here() {
     let store = Store::at("http://127.0.0.1:1").knows("tagger", &manifest("tagger", on_hub));
     let said = store.labelmill(&["doctor"]).must_succeed().stdout();
     for says in [
-        "demo-clip, demo-tagger",
+        "demo-captioner, demo-clip, demo-tagger",
         "can be had",
         arg(&store.path("")).trim_end_matches('/'),
     ] {

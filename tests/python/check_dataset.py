@@ -135,6 +135,16 @@ def the_closing_queries_run():
 
 
 @check
+def captions_begin_the_prompts():
+    """Who carries no prompt has a caption, and the made prompt begins with it."""
+    made = [row for row in labeled_rows() if row["prompt_source"] == "interrogated"]
+    assert made, "some samples carry no prompt"
+    no_misses([f"{row['path']}: {row['caption']!r}, {row['prompt']!r}" for row in made
+               if not row["caption"] or not row["prompt"].startswith(row["caption"])])  # fmt: skip
+    assert len({row["caption"] for row in made}) > len(made) // 2, "the captions hardly differ"
+
+
+@check
 def embeddings_cast():
     """DuckDB: clip_embedding casts to FLOAT[n], has length 1, and is null exactly on failed rows."""
     size = embedding_size()
