@@ -29,6 +29,7 @@ CAPTION = "a picture of a cat"
 # Width and layers of text towers.
 REAL_TOWERS = {"ViT-L-14": (768, 12), "ViT-H-14": (1024, 24), "ViT-g-14": (1024, 24)}
 ALL_TERMS = 1 << 30
+PACKAGE_CHUNK = 2048  # the package's own: smaller ones would keep no term of a full table's chunk
 
 
 # ---------------------------------------------------------------- models
@@ -117,6 +118,8 @@ def run_peer(part: str, arguments) -> None:
     name = WIDE_CLIP if part in ("rank", "fast") else CHAIN_CLIP
     if part != "best":
         arguments.table_terms = ALL_TERMS if name == WIDE_CLIP else 1
+    if name == WIDE_CLIP:
+        arguments.chunk = PACKAGE_CHUNK
     blip = make_blip(arguments) if part == "fast" else None
     processor = parity.Processor(Words(vocabulary(blip)), 384) if blip else None
     clip = make_clip(name, arguments)
@@ -179,7 +182,7 @@ def ask_labelmill(part: str, arguments) -> dict:
         cache = str(cache_of(CHAIN_CLIP, arguments))
         told = parity.ask_labelmill(arguments, parity.job(arguments, folder, ["best"], CHAIN_CLIP, cache=cache, **more))
         return told["best"] | {"peak_mib": told["peak_mib"]}
-    arguments = type(arguments)(**vars(arguments) | {"table_terms": ALL_TERMS})
+    arguments = type(arguments)(**vars(arguments) | {"table_terms": ALL_TERMS, "chunk": PACKAGE_CHUNK})
     cache = str(cache_of(WIDE_CLIP, arguments))
     if part == "rank":
         job = parity.job(arguments, folder, [], WIDE_CLIP, table_terms=None, ranked=arguments.ranked, batch=32, cache=cache)

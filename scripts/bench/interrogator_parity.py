@@ -179,6 +179,8 @@ def load_peer(clip, blip, processor, arguments, cache: Path, margins: Margins, s
     config.cache_path, config.chunk_size = str(cache), arguments.chunk
     config.flavor_intermediate_count, config.caption_max_length = arguments.candidates, 32
     config.clip_model, config.caption_model, config.caption_processor = clip, blip, processor
+    if blip is None:
+        config.caption_model_name = None  # else it fetches its own
     config.clip_preprocess = open_clip.image_transform(size, False, models.demo.MEAN, models.demo.STD)
     interrogator = peer.Interrogator(config)
     interrogator.whole_flavors = load_list(config.data_path, "flavors.txt")
