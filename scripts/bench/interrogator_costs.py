@@ -12,7 +12,6 @@ fast   whole `fast` over --pictures pictures: BLIP base, the image tower of ViT-
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -139,8 +138,7 @@ def run_peer(part: str, arguments) -> None:
     else:
         prompts = [peer.interrogate_fast(image, arguments.max_terms) for image in images]
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"secs": seconds, "prompts": prompts, "peak_mib": peak}))
+    print(json.dumps({"secs": seconds, "prompts": prompts, "peak_mib": parity.peak_mib("self")}))
 
 
 def built_labels(peer, arguments) -> list[str]:

@@ -11,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -221,11 +222,24 @@ def ask_labelmill(arguments, job: dict) -> dict:
     libraries = sorted(Path(arguments.runtime).glob("**/libonnxruntime.so*"))
     environment.setdefault("ORT_DYLIB_PATH", str(libraries[0]) if libraries else "")
     process = subprocess.Popen([arguments.bench, path], stdout=subprocess.PIPE, env=environment, text=True)
-    said = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    if status != 0:
-        raise SystemExit(f"interrogate-bench ended with {os.waitstatus_to_exitcode(status)}")
-    return json.loads(said) | {"peak_mib": used.ru_maxrss / 1024}
+    peaks = [0.0]
+    # Not ru_maxrss: a child's begins with what its parent had.
+    watch = threading.Thread(target=lambda: [peaks.append(peak) or time.sleep(0.1) for peak in iter(lambda: peak_mib(process.pid), None)])
+    watch.start()
+    said, _ = process.communicate()
+    watch.join()
+    if process.returncode != 0:
+        raise SystemExit(f"interrogate-bench ended with {process.returncode}")
+    return json.loads(said) | {"peak_mib": max(peaks)}
+
+
+def peak_mib(pid) -> float | None:
+    """The most memory that a process has held so far; none when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
 def job(arguments, folder: Path, modes, clip: str = models.CLIP_NAME, **more) -> dict:
