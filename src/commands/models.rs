@@ -65,10 +65,7 @@ impl Labelers {
         let mut choices = Vec::new();
         for labeler in self.per_device.iter_mut().flatten() {
             for choice in labeler.fit_batch(images / devices)? {
-                // Labelers that share a model, and devices that agree, count once.
-                if !choices.contains(&choice) {
-                    choices.push(choice);
-                }
+                choice.add_to(&mut choices);
             }
         }
         Ok(choices)

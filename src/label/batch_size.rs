@@ -39,20 +39,38 @@ pub enum Sizing {
     Measured,
 }
 
-/// The batch that was chosen for a model, and why.
+/// The batch that was chosen for models, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchChoice {
-    /// The model.
-    pub model: String,
-    /// Pictures a run of it.
+    /// Their names.
+    pub models: Vec<String>,
+    /// Pictures a run of each.
     pub batch: usize,
     /// Why, in words a person reads.
     pub why: String,
 }
 
+impl BatchChoice {
+    /// Adds the choice to others: models that got the same for the same reason stand together, each
+    /// once.
+    pub fn add_to(self, choices: &mut Vec<Self>) {
+        let same = choices
+            .iter_mut()
+            .find(|choice| choice.batch == self.batch && choice.why == self.why);
+        match same {
+            None => choices.push(self),
+            Some(same) => {
+                let new = self.models.into_iter().filter(|model| !same.models.contains(model));
+                let new: Vec<String> = new.collect();
+                same.models.extend(new);
+            }
+        }
+    }
+}
+
 impl fmt::Display for BatchChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} for {} ({})", self.batch, self.model, self.why)
+        write!(f, "{} for {} ({})", self.batch, self.models.join(", "), self.why)
     }
 }
 
@@ -86,7 +104,7 @@ pub(super) fn choose(
         trial.choose(run)?
     };
     Ok(BatchChoice {
-        model: model.to_owned(),
+        models: vec![model.to_owned()],
         batch,
         why,
     })
@@ -301,5 +319,16 @@ mod tests {
             assert_eq!(choice.batch, usual);
             assert!(choice.to_string().contains("200 images are too few"), "{choice}");
         }
+    }
+
+    #[test]
+    fn models_with_the_same_choice_are_told_in_one_line() {
+        let mut choices = Vec::new();
+        for (model, batch) in [("a", 8), ("b", 8), ("a", 8), ("c", 16)] {
+            let (models, why) = (vec![model.to_owned()], "why".to_owned());
+            BatchChoice { models, batch, why }.add_to(&mut choices);
+        }
+        let told: Vec<String> = choices.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["8 for a, b (why)", "16 for c (why)"]);
     }
 }
