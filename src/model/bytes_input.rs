@@ -14,7 +14,7 @@ use super::error::ModelError;
 use super::manifest::{Channels, ImageSpec, Layout, Scale};
 use super::protobuf::{Value, Wire, WireError};
 use super::session::{Graph, Runtime, Session, SessionOptions};
-use super::small_graph::{Message, type_number};
+use super::small_graph::{self, Attribute, Message, type_number};
 use super::tensor::{ElementType, Input, Output, Place, TensorInfo};
 
 /// Name of the input that takes bytes.
@@ -259,24 +259,15 @@ fn find_input<'a>(graph: &'a [u8], name: &str) -> Result<Option<Declaration<'a>>
     Ok(None)
 }
 
-/// `ValueInfoProto` of the input that takes bytes; `batch` is the first dimension as it was.
+/// The declaration of the input that takes bytes; `batch` is the first dimension as it was.
 fn bytes_input(image: &ImageSpec, batch: &[u8]) -> Message {
-    let mut shape = Message::default();
-    shape.bytes(1, batch);
-    for length in [image.size, image.size, 3] {
+    let lengths = [image.size, image.size, 3].map(|length| {
         let mut dimension = Message::default();
         dimension.number(1, u64::from(length));
-        shape.message(1, &dimension);
-    }
-    let mut tensor = Message::default();
-    tensor.number(1, type_number(ElementType::U8));
-    tensor.message(2, &shape);
-    let mut kind = Message::default();
-    kind.message(1, &tensor);
-    let mut input = Message::default();
-    input.text(1, INPUT);
-    input.message(2, &kind);
-    input
+        dimension.0
+    });
+    let dimensions = std::iter::once(batch).chain(lengths.iter().map(Vec::as_slice));
+    small_graph::declaration(INPUT, ElementType::U8, dimensions)
 }
 
 /// The nodes from bytes to what the graph's own nodes take, as the head of a `GraphProto`.
@@ -334,64 +325,32 @@ enum Step {
 impl Step {
     fn write(self, graph: &mut Message, from: &str, to: &str) {
         let constant = format!("{to}/constant");
-        let numbers = |values: &[u64]| {
-            let mut attribute = Message::default();
-            for value in values {
-                attribute.number(8, *value);
+        let mut add = |operator, inputs: &[&str], output: &str, attribute: Option<(&'static str, Attribute)>| {
+            graph.message(1, &small_graph::operation(operator, inputs, output, attribute));
+        };
+        match self {
+            Self::Cast(element) => {
+                let number = Attribute::Whole(type_number(element));
+                add("Cast", &[from], to, Some(("to", number)));
             }
-            attribute
-        };
-        let number = |value: u64| {
-            let mut attribute = Message::default();
-            attribute.number(3, value);
-            attribute
-        };
-        // The last number is ONNX's of the attribute's kind: 2 a number, 4 a tensor, 7 numbers.
-        let node = match self {
-            Self::Cast(element) => node("Cast", &[from], to, Some(("to", number(type_number(element)), 2))),
             Self::Arithmetic(operator, values) => {
-                let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                let value = tensor(type_number(ElementType::F32), values.len(), &raw);
-                graph.message(1, &node("Constant", &[], &constant, Some(("value", value, 4))));
-                node(operator, &[from, &constant], to, None)
+                let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let list = Attribute::List(ElementType::F32, values.len(), raw);
+                add("Constant", &[], &constant, Some(("value", list)));
+                add(operator, &[from, &constant], to, None);
             }
             Self::Reverse => {
-                let raw: Vec<u8> = [2_i64, 1, 0].iter().flat_map(|index| index.to_le_bytes()).collect();
-                let value = tensor(type_number(ElementType::I64), 3, &raw);
-                graph.message(1, &node("Constant", &[], &constant, Some(("value", value, 4))));
-                node("Gather", &[from, &constant], to, Some(("axis", number(3), 2)))
+                let raw = [2_i64, 1, 0].iter().flat_map(|index| index.to_le_bytes()).collect();
+                let list = Attribute::List(ElementType::I64, 3, raw);
+                add("Constant", &[], &constant, Some(("value", list)));
+                add("Gather", &[from, &constant], to, Some(("axis", Attribute::Whole(3))));
             }
-            Self::Planes => node("Transpose", &[from], to, Some(("perm", numbers(&[0, 3, 1, 2]), 7))),
-        };
-        graph.message(1, &node);
+            Self::Planes => {
+                let order = Attribute::Wholes(vec![0, 3, 1, 2]);
+                add("Transpose", &[from], to, Some(("perm", order)));
+            }
+        }
     }
-}
-
-/// An attribute that holds a tensor.
-fn tensor(element: u64, length: usize, raw: &[u8]) -> Message {
-    let mut tensor = Message::default();
-    tensor.number(1, length as u64);
-    tensor.number(2, element);
-    tensor.bytes(9, raw);
-    let mut attribute = Message::default();
-    attribute.message(5, &tensor);
-    attribute
-}
-
-/// `NodeProto`, with an attribute of a name and a kind.
-fn node(operator: &str, inputs: &[&str], output: &str, attribute: Option<(&str, Message, u64)>) -> Message {
-    let mut node = Message::default();
-    for input in inputs {
-        node.text(1, input);
-    }
-    node.text(2, output);
-    node.text(4, operator);
-    if let Some((name, mut attribute, kind)) = attribute {
-        attribute.text(1, name);
-        attribute.number(20, kind);
-        node.message(5, &attribute);
-    }
-    node
 }
 
 #[cfg(test)]

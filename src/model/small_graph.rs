@@ -59,32 +59,90 @@ pub fn type_number(element: ElementType) -> u64 {
 }
 
 fn node_message(node: &Node<'_>) -> Message {
+    let attributes = node.whole.iter().map(|&(name, value)| (name, Attribute::Whole(value)));
+    operation(node.operator, node.inputs, node.output, attributes)
+}
+
+/// The value of a node's attribute.
+pub(super) enum Attribute {
+    /// A whole number.
+    Whole(u64),
+    /// Several.
+    Wholes(Vec<u64>),
+    /// A list of values: their type, how many, and their bytes, little-endian.
+    List(ElementType, usize, Vec<u8>),
+}
+
+impl Attribute {
+    /// `AttributeProto` of this name.
+    fn message(&self, name: &str) -> Message {
+        let mut message = Message::default();
+        message.text(1, name);
+        let kind = match self {
+            Self::Whole(value) => {
+                message.number(3, *value);
+                2
+            }
+            Self::Wholes(values) => {
+                for value in values {
+                    message.number(8, *value);
+                }
+                7
+            }
+            Self::List(element, length, raw) => {
+                let mut tensor = Message::default();
+                tensor.number(1, *length as u64);
+                tensor.number(2, type_number(*element));
+                tensor.bytes(9, raw);
+                message.message(5, &tensor);
+                4
+            }
+        };
+        message.number(20, kind);
+        message
+    }
+}
+
+/// `NodeProto`.
+pub(super) fn operation<'a>(
+    operator: &str,
+    inputs: &[&str],
+    output: &str,
+    attributes: impl IntoIterator<Item = (&'a str, Attribute)>,
+) -> Message {
     let mut message = Message::default();
-    for input in node.inputs {
+    for input in inputs {
         message.text(1, input);
     }
-    message.text(2, node.output);
-    message.text(4, node.operator);
-    for (name, value) in node.whole {
-        let mut attribute = Message::default();
-        attribute.text(1, name);
-        attribute.number(3, *value);
-        // AttributeProto.INT
-        attribute.number(20, 2);
-        message.message(5, &attribute);
+    message.text(2, output);
+    message.text(4, operator);
+    for (name, value) in attributes {
+        message.message(5, &value.message(name));
     }
     message
 }
 
 fn outer_message((name, element, dimensions): &Outer<'_>) -> Message {
-    let mut shape = Message::default();
-    for dimension in *dimensions {
+    let dimensions = dimensions.iter().map(|dimension| {
         let mut named = Message::default();
         named.text(2, dimension);
-        shape.message(1, &named);
+        named.0
+    });
+    declaration(name, *element, dimensions)
+}
+
+/// `ValueInfoProto` of a tensor, given its dimensions as they are written.
+pub(super) fn declaration<D: AsRef<[u8]>>(
+    name: &str,
+    element: ElementType,
+    dimensions: impl IntoIterator<Item = D>,
+) -> Message {
+    let mut shape = Message::default();
+    for dimension in dimensions {
+        shape.bytes(1, dimension.as_ref());
     }
     let mut tensor = Message::default();
-    tensor.number(1, type_number(*element));
+    tensor.number(1, type_number(element));
     tensor.message(2, &shape);
     let mut kind = Message::default();
     kind.message(1, &tensor);
