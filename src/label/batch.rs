@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::Instant;
 
 use super::batch_size::{self, BatchChoice, Sizing};
 use super::pictures::BatchId;
@@ -202,13 +201,11 @@ impl ImageModel {
     /// Chooses the batch where that was left open; once, however many labelers share the graph.
     pub fn fit_batch(&mut self, images: u64) -> Result<Option<BatchChoice>, LabelError> {
         if self.sizing == Sizing::Measured && !self.batch_is_fixed && self.choice.is_none() {
-            let square = check::made_up_squares(self.preprocess.square_bytes());
             let (name, runs_on) = (self.name.clone(), self.runs_on);
-            let choice = batch_size::choose(&name, runs_on, images, &mut |batch| {
-                self.set_batch(batch);
-                let part: Vec<(usize, &[u8])> = (0..batch).map(|row| (row, square[row % 2].as_slice())).collect();
-                let started = Instant::now();
-                self.run(&part).map(|_| started.elapsed())
+            let square_bytes = self.preprocess.square_bytes();
+            let choice = batch_size::choose_by_made_up(&name, runs_on, images, square_bytes, |part| {
+                self.set_batch(part.len());
+                self.run(part).map(drop)
             })?;
             self.set_batch(choice.batch);
             self.choice = Some(choice);

@@ -5,10 +5,10 @@
 //! differ from those of any larger batch. Those of 2 to 64 were bit for bit equal on the CPU.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::model::free_memory::free_bytes;
-use crate::model::{Device, ModelError};
+use crate::model::{Device, ModelError, check};
 
 /// Pictures a run while a model whose batch is to be chosen is opened and checked.
 pub const OPENING: usize = 8;
@@ -82,9 +82,27 @@ pub(super) fn usual(device: Device) -> usize {
     }
 }
 
-/// Chooses for a run over `images` pictures on `device`; `run` runs a batch of made-up pictures
-/// and says how long it took.
-pub(super) fn choose(
+/// Chooses for a run over `images` pictures on `device`; `run` runs a batch of made-up squares of
+/// `square_bytes` bytes, given with their rows.
+pub(super) fn choose_by_made_up(
+    model: &str,
+    device: Device,
+    images: u64,
+    square_bytes: usize,
+    mut run: impl FnMut(&[(usize, &[u8])]) -> Result<(), ModelError>,
+) -> Result<BatchChoice, ModelError> {
+    let squares = check::made_up_squares(square_bytes);
+    choose(model, device, images, &mut |batch| {
+        let part: Vec<(usize, &[u8])> = (0..batch)
+            .map(|row| (row, squares[row % squares.len()].as_slice()))
+            .collect();
+        let started = Instant::now();
+        run(&part).map(|()| started.elapsed())
+    })
+}
+
+/// Chooses for a run over `images` pictures on `device`; `run` runs a batch and says how long it took.
+fn choose(
     model: &str,
     device: Device,
     images: u64,

@@ -1,8 +1,6 @@
 //! BLIP: the vision tower once a picture, with the decoder's cross-attention keys and values at its
 //! end, then the decoding loop over a batch.
 
-use std::time::Instant;
-
 use super::search::Rules;
 use super::steps::{Decoder, Found, on_device};
 use super::wordpiece::WordPiece;
@@ -209,13 +207,10 @@ impl Captioner for Blip {
         if self.sizing == Sizing::Asked || self.pads {
             return Ok(None);
         }
-        let squares = check::made_up_squares(self.preprocess.square_bytes());
         let (name, runs_on) = (self.name.clone(), self.runs_on);
-        let choice = batch_size::choose(&name, runs_on, images, &mut |batch| {
-            let part: Vec<(usize, &[u8])> = (0..batch).map(|row| (row, squares[row % 2].as_slice())).collect();
-            let started = Instant::now();
-            self.run(&part).map(|_| started.elapsed())
-        })?;
+        let square_bytes = self.preprocess.square_bytes();
+        let choice =
+            batch_size::choose_by_made_up(&name, runs_on, images, square_bytes, |part| self.run(part).map(drop))?;
         self.batch = choice.batch;
         self.sizing = Sizing::Asked;
         Ok(Some(choice))
