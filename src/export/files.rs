@@ -148,26 +148,43 @@ impl Writer {
         stream.flush().with_context(|| format!("writing {}", path.display()))?;
         let hash = short(&stream.hasher);
         drop(stream);
-        self.settle(key, &path, hash, entry)
+        let refused = self.settle(vec![(key.to_owned(), path, Entry { hash, ..entry })])?;
+        Ok(refused.is_none())
     }
 
-    /// Gives the file under its temporary name its own one, if it may take it.
-    fn settle(&mut self, key: &str, path: &Path, hash: String, entry: Entry) -> anyhow::Result<bool> {
-        let temporary = temporary_beside(path);
-        let old = hash_of_file(path)?;
-        if old.as_deref() != Some(&hash) && !self.may_replace(key, old.as_deref()) {
-            if !self.report.dry_run {
-                fs::remove_file(&temporary).with_context(|| format!("removing {}", temporary.display()))?;
+    /// Gives files under their temporary names their own ones, with what is to be remembered of each
+    /// by its key. Where one may not take its place, none does, and that one is named.
+    fn settle(&mut self, files: Vec<(String, PathBuf, Entry)>) -> anyhow::Result<Option<PathBuf>> {
+        let mut replaced = Vec::with_capacity(files.len());
+        for (key, path, entry) in &files {
+            let old = hash_of_file(path)?;
+            if old.as_ref() != Some(&entry.hash) && !self.may_replace(key, old.as_deref()) {
+                let refused = path.clone();
+                self.remove_temporaries(&files)?;
+                return Ok(Some(refused));
             }
-            return Ok(false);
+            replaced.push(old);
         }
-        self.count(old.as_deref(), &hash);
-        self.memory.set(key, Entry { hash, ..entry });
-        if !self.report.dry_run {
-            self.memory.note(&[key.to_owned()])?;
-            fs::rename(&temporary, path).with_context(|| format!("writing {}", path.display()))?;
+        for ((key, path, entry), old) in files.into_iter().zip(replaced) {
+            self.count(old.as_deref(), &entry.hash);
+            self.memory.set(&key, entry);
+            if !self.report.dry_run {
+                self.memory.note(&[key])?;
+                fs::rename(temporary_beside(&path), &path).with_context(|| format!("writing {}", path.display()))?;
+            }
         }
-        Ok(true)
+        Ok(None)
+    }
+
+    fn remove_temporaries(&self, files: &[(String, PathBuf, Entry)]) -> anyhow::Result<()> {
+        if self.report.dry_run {
+            return Ok(());
+        }
+        for (_, path, _) in files {
+            let temporary = temporary_beside(path);
+            fs::remove_file(&temporary).with_context(|| format!("removing {}", temporary.display()))?;
+        }
+        Ok(())
     }
 
     /// [`Writer::commit`] for a file that is about no single picture; an error where it may not take
@@ -181,28 +198,17 @@ impl Writer {
     /// The same for files that other writers left at [`temporary_beside`] their paths and that belong
     /// together: where one may not take its place, none does.
     pub(super) fn commit_together(&mut self, paths: &[&Path]) -> anyhow::Result<()> {
-        let mut files = Vec::new();
+        let mut files = Vec::with_capacity(paths.len());
         for path in paths {
             let temporary = temporary_beside(path);
             let hash = hash_of_file(&temporary)?.with_context(|| format!("{} is gone", temporary.display()))?;
             let key = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.push((*path, key, hash));
+            files.push((key, path.to_path_buf(), Entry { hash, ..whole_entry() }));
         }
-        for (path, key, hash) in &files {
-            let old = hash_of_file(path)?;
-            if old.as_ref() != Some(hash) && !self.may_replace(key, old.as_deref()) {
-                for path in paths {
-                    let temporary = temporary_beside(path);
-                    fs::remove_file(&temporary).with_context(|| format!("removing {}", temporary.display()))?;
-                }
-                ensure_written(false, path)?;
-            }
+        match self.settle(files)? {
+            Some(refused) => ensure_written(false, &refused),
+            None => Ok(()),
         }
-        for (path, key, hash) in files {
-            let is_written = self.settle(&key, path, hash, whole_entry())?;
-            ensure_written(is_written, path)?;
-        }
-        Ok(())
     }
 
     /// Writes what waits, and the memory anew.
