@@ -49,7 +49,18 @@ pub(crate) mod testing {
     use std::sync::OnceLock;
 
     use super::find_onnxruntime::Search;
-    use super::{Model, ModelStore, OnnxRuntime};
+    use super::manifest::ImageSpec;
+    use super::{Manifest, Model, ModelStore, OnnxRuntime};
+
+    /// The `[image]` of a made-up manifest with the input `pixels`, cropped to `size`.
+    pub fn image_spec(size: usize, layout: &str, channels: &str, scale: &str, normalisation: &str) -> ImageSpec {
+        let text = format!(
+            "name = \"m\"\nkind = \"clip\"\ndescription = \"\"\nlicence = \"\"\norigin = \"\"\n[image]\nfile = \"f\"\n\
+             input = \"pixels\"\noutput = \"o\"\nsize = {size}\nlayout = \"{layout}\"\nchannels = \"{channels}\"\n\
+             scale = \"{scale}\"\n{normalisation}\ngeometry = \"crop\"\nfilter = \"bicubic\"\nalpha = \"over\"\n"
+        );
+        Manifest::parse(&text, "here").expect("it is whole").image
+    }
 
     /// `tests/fixtures/models/NAME`.
     pub fn fixture(name: &str) -> PathBuf {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::support::{arg, dataset, has_runtime, labelmill, repository, samples, temporary_folder, texts};
+use crate::support::{dataset, has_runtime, label_by, repository, samples, temporary_folder, texts};
 
 /// `[model.caption]` of a search, and the captions by file name.
 fn goldens() -> Vec<(String, BTreeMap<String, String>)> {
@@ -34,17 +34,7 @@ fn every_search_says_of_the_samples_what_transformers_says() {
         let configuration = format!("[[model]]\nname = \"demo-captioner\"\n\n[model.caption]\n{settings}");
         std::fs::write(&path, configuration).expect("written");
         let art = samples().join("art");
-        labelmill(&[
-            "run",
-            arg(&art),
-            "--out",
-            arg(&out),
-            "--config",
-            arg(&path),
-            "--device",
-            "cpu",
-        ])
-        .must_succeed();
+        label_by(&path, &[&art], &out).must_succeed();
         let rows = dataset(&out);
         let said: BTreeMap<String, String> = texts(&rows, "path").into_iter().zip(texts(&rows, "caption")).collect();
         assert_eq!(said, wanted, "{settings}");

@@ -5,25 +5,14 @@ use std::path::Path;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Float32Type;
 
-use crate::support::{arg, dataset, has_runtime, labelmill, samples, summary, temporary_folder, texts};
+use crate::support::{arg, dataset, has_runtime, label_by, labelmill, samples, summary, temporary_folder, texts};
 
 /// Runs over the generated samples, which carry prompts, and the art, which does not.
 fn run(configuration: &str, folder: &Path, out: &Path) {
     let path = folder.join("labelmill.toml");
     std::fs::write(&path, configuration).expect("written");
     let [art, generated] = ["art", "generated"].map(|name| samples().join(name));
-    let args = [
-        "run",
-        arg(&art),
-        arg(&generated),
-        "--out",
-        arg(out),
-        "--config",
-        arg(&path),
-        "--device",
-        "cpu",
-    ];
-    labelmill(&args).must_succeed();
+    label_by(&path, &[&art, &generated], out).must_succeed();
 }
 
 const MODELS: &str = r#"

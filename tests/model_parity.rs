@@ -8,7 +8,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Float32Type;
 use serde_json::Value;
 
-use crate::support::{arg, dataset, has_runtime, labelmill, repository, samples, temporary_folder, texts};
+use crate::support::{dataset, has_runtime, label_by, repository, samples, temporary_folder, texts};
 
 /// What a family's `expected.json` says.
 struct Expected {
@@ -72,17 +72,7 @@ fn labeled(family: &str, expected: &Expected) -> Vec<(RecordBatch, usize)> {
     let config_file = dir.path().join("config.toml");
     std::fs::write(&config_file, config).expect("the fixture is whole");
     let out = dir.path().join("labels");
-    labelmill(&[
-        "run",
-        arg(&pictures),
-        "--out",
-        arg(&out),
-        "--config",
-        arg(&config_file),
-        "--device",
-        "cpu",
-    ])
-    .must_succeed();
+    label_by(&config_file, &[&pictures], &out).must_succeed();
     let rows = dataset(&out);
     let paths = texts(&rows, "path");
     let row_of = |index: usize| {

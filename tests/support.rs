@@ -43,6 +43,14 @@ pub fn labelmill_with(folder: &Path, variables: &[(&str, &str)], args: &[&str]) 
     }
 }
 
+/// A run over `inputs` into `out` by a configuration file, on the CPU.
+pub fn label_by(configuration: &Path, inputs: &[&Path], out: &Path) -> Finished {
+    let inputs = inputs.iter().map(|input| arg(input));
+    let rest = ["--out", arg(out), "--config", arg(configuration), "--device", "cpu"];
+    let args: Vec<&str> = std::iter::once("run").chain(inputs).chain(rest).collect();
+    labelmill(&args)
+}
+
 /// A program that has ended.
 pub struct Finished {
     args: Vec<String>,

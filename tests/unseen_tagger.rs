@@ -5,7 +5,7 @@ use std::path::Path;
 
 use arrow::array::AsArray;
 
-use crate::support::{arg, dataset, has_runtime, labelmill, repository, samples, temporary_folder, texts};
+use crate::support::{dataset, has_runtime, label_by, repository, samples, temporary_folder, texts};
 
 /// The manifest that `models/README.md` shows for a model of one's own.
 fn manifest_of_the_readme() -> String {
@@ -38,17 +38,7 @@ fn a_model_of_ones_own_runs_from_a_manifest_alone() {
     let config = dir.path().join("labels.toml");
     std::fs::write(&config, "[[model]]\nname = \"my-tagger\"\n").expect("the fixture is whole");
     let (art, out) = (samples().join("art"), dir.path().join("labels"));
-    labelmill(&[
-        "run",
-        arg(&art),
-        "--out",
-        arg(&out),
-        "--config",
-        arg(&config),
-        "--device",
-        "cpu",
-    ])
-    .must_succeed();
+    label_by(&config, &[&art], &out).must_succeed();
     let rows = dataset(&out);
     let tags = rows
         .column_by_name("tags")
@@ -83,18 +73,7 @@ fn a_manifest_that_does_not_fit_the_graph_is_one_message_before_the_first_pictur
     ] {
         assert!(good.contains(from), "the manifest of models/README.md has no {from}");
         std::fs::write(folder.join("model.toml"), good.replace(from, to)).expect("the fixture is whole");
-        labelmill(&[
-            "run",
-            arg(&art),
-            "--out",
-            arg(&out),
-            "--config",
-            arg(&config),
-            "--device",
-            "cpu",
-        ])
-        .must_exit(1)
-        .must_say(says);
+        label_by(&config, &[&art], &out).must_exit(1).must_say(says);
         assert!(
             !out.exists()
                 || std::fs::read_dir(&out).expect("the fixture is whole").all(|entry| {

@@ -126,8 +126,8 @@ impl Preprocess {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Manifest;
     use crate::model::tensor::ElementType;
+    use crate::model::testing::image_spec;
 
     fn image(layout: &str, channels: &str, scale: &str, normalise: bool) -> ImageSpec {
         let numbers = if normalise {
@@ -135,12 +135,7 @@ mod tests {
         } else {
             ""
         };
-        let text = format!(
-            "name = \"m\"\nkind = \"clip\"\ndescription = \"\"\nlicence = \"\"\norigin = \"\"\n[image]\nfile = \"f\"\n\
-             input = \"i\"\noutput = \"o\"\nsize = 4\nlayout = \"{layout}\"\nchannels = \"{channels}\"\n\
-             scale = \"{scale}\"\n{numbers}\ngeometry = \"crop\"\nfilter = \"bicubic\"\nalpha = \"over\"\n"
-        );
-        Manifest::parse(&text, "here").unwrap().image
+        image_spec(4, layout, channels, scale, numbers)
     }
 
     /// The same by the definition, an index at a time.

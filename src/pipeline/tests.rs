@@ -251,19 +251,19 @@ impl Labeler for OnDevice {
     }
 
     fn fingerprint(&self) -> &str {
-        "1"
+        self.inner.fingerprint()
     }
 
     fn is_demo(&self) -> bool {
-        false
+        self.inner.is_demo()
     }
 
     fn device(&self) -> &str {
-        "stand-in"
+        self.inner.device()
     }
 
     fn geometries(&self) -> Vec<Geometry> {
-        vec![GEOMETRY]
+        self.inner.geometries()
     }
 
     fn begin(&mut self, pictures: &Pictures<'_>) {

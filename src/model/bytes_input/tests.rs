@@ -1,12 +1,12 @@
 //! What a rewritten graph makes of bytes, against the host's own normalisation.
 
 use super::*;
+use crate::model::Device;
 use crate::model::onnx_check;
 use crate::model::preprocess::Preprocess;
 use crate::model::small_graph::{self, Node};
 use crate::model::tensor::Tensor;
-use crate::model::testing::{model, runtime};
-use crate::model::{Device, Manifest};
+use crate::model::testing::{image_spec, model, runtime};
 
 const SIZE: usize = 5;
 
@@ -16,12 +16,7 @@ fn image(layout: &str, channels: &str, scale: &str, mean: bool) -> ImageSpec {
     } else {
         ""
     };
-    let text = format!(
-        "name = \"m\"\nkind = \"clip\"\ndescription = \"\"\nlicence = \"\"\norigin = \"\"\n[image]\nfile = \"f\"\n\
-         input = \"pixels\"\noutput = \"o\"\nsize = {SIZE}\nlayout = \"{layout}\"\nchannels = \"{channels}\"\n\
-         scale = \"{scale}\"\n{numbers}\ngeometry = \"crop\"\nfilter = \"bicubic\"\nalpha = \"over\"\n"
-    );
-    Manifest::parse(&text, "here").unwrap().image
+    image_spec(SIZE, layout, channels, scale, numbers)
 }
 
 /// A graph that gives back what it is fed.
