@@ -2,16 +2,19 @@
 //! program. Unknown keys are refused with the nearest known name.
 
 use std::path::Path;
-use std::str::FromStr;
 
 use anyhow::Context;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::cli::{EmbeddingType, Stealth};
 use crate::exit::UsageError;
 use crate::model::DeviceList;
 use crate::model::manifest::ClassifyTable;
 use crate::model::provider_options::{CudaOptions, NormaliseOnDevice, TensorRtOptions};
+
+mod batch_size;
+
+pub use batch_size::BatchSize;
 
 /// The whole configuration; every key has a default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -134,55 +137,6 @@ pub struct RunConfig {
     pub max_failed: String,
     /// Stop after this time (`6h`), or empty.
     pub max_duration: String,
-}
-
-/// `run.batch`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum BatchSize {
-    /// By memory and measured throughput, for each model.
-    #[default]
-    Auto,
-    /// So many images.
-    Of(usize),
-}
-
-impl FromStr for BatchSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match (text, text.parse()) {
-            ("auto", _) => Ok(Self::Auto),
-            (_, Ok(0)) => Err("it must be at least 1".to_owned()),
-            (_, Ok(images)) => Ok(Self::Of(images)),
-            (_, Err(_)) => Err(format!("`{text}` is neither a number nor auto")),
-        }
-    }
-}
-
-impl Serialize for BatchSize {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Auto => serializer.serialize_str("auto"),
-            Self::Of(images) => serializer.serialize_u64(*images as u64),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for BatchSize {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a number of images, or \"auto\"")]
-        enum NumberOrText {
-            Number(u64),
-            Text(String),
-        }
-        let text = match NumberOrText::deserialize(deserializer)? {
-            NumberOrText::Number(images) => images.to_string(),
-            NumberOrText::Text(text) => text,
-        };
-        text.parse()
-            .map_err(|error| serde::de::Error::custom(format!("batch: {error}")))
-    }
 }
 
 impl Default for RunConfig {
