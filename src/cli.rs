@@ -265,7 +265,8 @@ pub enum ModelsCommand {
     },
     /// Puts a model of your own into the store: a folder with a model.toml, or hub:OWNER/REPO
     Add {
-        /// Folder, or hub:OWNER/REPO[@REVISION].
+        /// Where the model is.
+        #[arg(help = "Folder, or hub:OWNER/REPO[@REVISION]")]
         #[arg(value_name = "PATH|hub:OWNER/REPO")]
         what: String,
         /// In the place of a model of the same name

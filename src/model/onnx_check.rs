@@ -58,7 +58,7 @@ pub fn file(path: &Path) -> Result<Vec<String>, Refusal> {
 /// Checks an ONNX file in memory, which can have no files beside it.
 ///
 /// # Errors
-/// As [`file`].
+/// As [`file()`].
 pub fn bytes(bytes: &[u8]) -> Result<(), Refusal> {
     walk(Cursor::new(bytes), bytes.len() as u64, None).map(|_| ())
 }
