@@ -1,6 +1,7 @@
 //! One image through the stages that need no model: read, metadata, decode, resize. Whatever
 //! happens to it, it comes out as one row.
 
+use std::cell::Cell;
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -59,6 +60,14 @@ pub enum StealthSearch {
     WhenNothingFound,
     /// In every lossless picture, decoding it for this alone if need be.
     All,
+}
+
+/// The largest buffer that is kept from one file to the next.
+const LARGEST_KEPT_BYTES: usize = 64 << 20;
+
+thread_local! {
+    /// The bytes of the last file on this thread: the next one finds memory that is already mapped.
+    static FILE_BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Takes one image through read, metadata, decode and resize. A panic on the way is a failed row.
@@ -129,17 +138,17 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
         None if wants_stealth => read_whole(item, options),
         bytes => bytes.filter(|_| wants_picture),
     };
-    if let Some(bytes) = bytes {
+    if let Some(bytes) = &bytes {
         let decoding = Instant::now();
         let orientation = if options.exif_orientation {
             raw.facts.orientation.unwrap_or(1)
         } else {
             1
         };
-        match decode::decode_guarded(&bytes, orientation, &options.decode) {
+        match decode::decode_guarded(bytes, orientation, &options.decode) {
             Ok(picture) => {
                 if wants_stealth {
-                    read_stealth(&bytes, orientation, &picture, options, &mut raw, &mut record);
+                    read_stealth(bytes, orientation, &picture, options, &mut raw, &mut record);
                 }
                 if record.recovered.generator.as_deref() == Some("novelai") && orientation == 1 {
                     record.recovered.signature_valid = metadata::novelai_signature::check_entries(&picture, &raw);
@@ -153,6 +162,11 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
         }
         clock.decode.add(decoding);
     }
+    FILE_BYTES.set(
+        bytes
+            .filter(|bytes| bytes.capacity() <= LARGEST_KEPT_BYTES)
+            .unwrap_or_default(),
+    );
     record.raw = if options.keep_raw { raw.entries } else { Vec::new() };
     DecodedImage { record, twin, squares }
 }
@@ -193,19 +207,21 @@ fn read_image(
         return Err(Failure::new(ErrorKind::TooLarge, message));
     }
     let (raw, bytes) = if whole {
-        let mut bytes = Vec::with_capacity(found.size as usize);
+        let mut bytes = FILE_BYTES.take();
+        bytes.clear();
+        bytes.reserve_exact(found.size as usize + 1);
         // One byte more than found tells that the file has grown, without reading on for ever.
-        reader
+        Read::by_ref(&mut reader)
             .take(found.size + 1)
             .read_to_end(&mut bytes)
             .map_err(unreadable)?;
         record.blake3 = Some(blake3::hash(&bytes).to_hex().to_string());
         (metadata::read(&mut Cursor::new(&bytes), &options.read), Some(bytes))
     } else {
-        (metadata::read(&mut reader, &options.read), None)
+        (metadata::read(&mut *reader, &options.read), None)
     };
-    let now = item.image.open.stat().map_err(unreadable)?;
-    if now != found || bytes.as_ref().is_some_and(|bytes| bytes.len() as u64 != found.size) {
+    let now = reader.stat().map_err(unreadable)?;
+    if now.is_some_and(|now| now != found) || bytes.as_ref().is_some_and(|bytes| bytes.len() as u64 != found.size) {
         record.blake3 = None;
         let message = "the file changed while it was read; the next run takes it again";
         return Err(Failure::new(ErrorKind::ChangedWhileRead, message));

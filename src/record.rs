@@ -1,6 +1,6 @@
 //! The types that travel from stage to stage. Stages share these and nothing else.
 
-use std::io::{Read, Seek};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -18,8 +18,27 @@ pub use recovered::{
 };
 
 /// A reader that a source opens: a file now, a tar member or an object store's blob later.
-pub trait ReadSeek: Read + Seek + Send {}
-impl<T: Read + Seek + Send> ReadSeek for T {}
+pub trait ReadSeek: Read + Seek + Send {
+    /// Reads some bytes from `offset` on, as many as come at once; where reading goes on afterwards
+    /// is not said.
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.seek(SeekFrom::Start(offset))?;
+        self.read(buffer)
+    }
+
+    /// How many bytes there are; where reading goes on afterwards is not said.
+    fn length(&mut self) -> std::io::Result<u64> {
+        self.seek(SeekFrom::End(0))
+    }
+
+    /// Size and modification time now, to notice a file that changed while it was read; `None`
+    /// where what was opened cannot change.
+    fn stat(&self) -> std::io::Result<Option<FileStat>> {
+        Ok(None)
+    }
+}
+
+impl<T: AsRef<[u8]> + Send> ReadSeek for Cursor<T> {}
 
 /// How the bytes of one image are reached.
 pub trait OpenImage: Send + Sync {
@@ -28,12 +47,9 @@ pub trait OpenImage: Send + Sync {
 
     /// Opens the file beside the image that has `suffix` in place of the image's extension
     /// (`.txt`) or appended to its name, where the source has such a thing.
-    fn open_sidecar(&self, _suffix: &str) -> Option<std::io::Result<Box<dyn ReadSeek>>> {
+    fn open_sidecar(&self, _suffix: &str) -> Option<std::io::Result<Box<dyn Read>>> {
         None
     }
-
-    /// Size and modification time now, to notice a file that changed while it was read.
-    fn stat(&self) -> std::io::Result<FileStat>;
 
     /// Starts fetching the bytes where the source can do so without waiting for them; a failure
     /// shows when the image is opened.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::io::{ErrorKind, SeekFrom};
+use std::io::ErrorKind;
 
 use super::budget::Collector;
 use super::{ReadOptions, c2pa, exif, inflate, iptc, text, xmp};
@@ -136,7 +136,7 @@ struct Window<'r> {
 
 impl<'r> Window<'r> {
     fn open(reader: &'r mut dyn ReadSeek) -> Self {
-        let (length, error) = match reader.seek(SeekFrom::End(0)) {
+        let (length, error) = match reader.length() {
             Ok(length) => (length, None),
             Err(error) => (0, Some(error)),
         };
@@ -164,9 +164,8 @@ impl<'r> Window<'r> {
             return filled;
         }
         let mut read = || {
-            self.reader.seek(SeekFrom::Start(offset))?;
             while filled < target.len() {
-                match self.reader.read(&mut target[filled..]) {
+                match self.reader.read_at(offset + filled as u64, &mut target[filled..]) {
                     Ok(0) => break,
                     Ok(count) => filled += count,
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}

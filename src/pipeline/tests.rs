@@ -36,13 +36,6 @@ impl OpenImage for Bytes {
     fn open(&self) -> std::io::Result<Box<dyn ReadSeek>> {
         Ok(Box::new(Cursor::new(self.0.to_vec())))
     }
-
-    fn stat(&self) -> std::io::Result<FileStat> {
-        Ok(FileStat {
-            size: self.0.len() as u64,
-            modified_at: 0,
-        })
-    }
 }
 
 /// A grey PNG of 2 x 2 whose pixels are `value`.

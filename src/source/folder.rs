@@ -1,6 +1,7 @@
 //! Folders and single files on a file system, walked in the byte order of names.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -235,7 +236,10 @@ impl Source for FolderSource {
                 stat,
                 sidecars: sidecars::stamp(&file, &self.options.sidecar_suffixes, |_| true),
             },
-            open: Arc::new(LocalFile(file)),
+            open: Arc::new(LocalFile {
+                path: file,
+                length: stat.size,
+            }),
         })
     }
 
@@ -366,7 +370,10 @@ impl FolderWalk<'_> {
                 stat: file_stat(&metadata),
                 sidecars,
             },
-            open: Arc::new(LocalFile(entry.path().to_path_buf())),
+            open: Arc::new(LocalFile {
+                path: entry.path().to_path_buf(),
+                length: metadata.len(),
+            }),
         })
     }
 }
@@ -465,25 +472,61 @@ pub(super) fn file_stat(metadata: &std::fs::Metadata) -> FileStat {
 }
 
 /// A file on a file system.
-struct LocalFile(PathBuf);
+struct LocalFile {
+    path: PathBuf,
+    /// Bytes when it was found.
+    length: u64,
+}
+
+/// An open file. It is read by position and looked at as what was opened: one call each.
+struct OpenFile {
+    file: std::fs::File,
+    /// Bytes when it was found; one that has another length by now is told by its `stat`.
+    length: u64,
+}
+
+impl Read for OpenFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl Seek for OpenFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+impl ReadSeek for OpenFile {
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        FileExt::read_at(&self.file, buffer, offset)
+    }
+
+    fn length(&mut self) -> io::Result<u64> {
+        Ok(self.length)
+    }
+
+    fn stat(&self) -> io::Result<Option<FileStat>> {
+        self.file.metadata().map(|metadata| Some(file_stat(&metadata)))
+    }
+}
 
 impl OpenImage for LocalFile {
     fn open(&self) -> io::Result<Box<dyn ReadSeek>> {
-        Ok(Box::new(std::fs::File::open(&self.0)?))
+        Ok(Box::new(OpenFile {
+            file: std::fs::File::open(&self.path)?,
+            length: self.length,
+        }))
     }
 
-    fn open_sidecar(&self, suffix: &str) -> Option<io::Result<Box<dyn ReadSeek>>> {
-        let path = sidecars::find(&self.0, suffix)?;
-        Some(std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn ReadSeek>))
-    }
-
-    fn stat(&self) -> io::Result<FileStat> {
-        std::fs::metadata(&self.0).map(|metadata| file_stat(&metadata))
+    fn open_sidecar(&self, suffix: &str) -> Option<io::Result<Box<dyn Read>>> {
+        let path = sidecars::find(&self.path, suffix)?;
+        Some(std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn Read>))
     }
 
     fn read_ahead(&self) {
         use rustix::fs::{Advice, fadvise};
-        if let Ok(file) = std::fs::File::open(&self.0) {
+        if let Ok(file) = std::fs::File::open(&self.path) {
             // Advice only: what the kernel does not fetch now is fetched when it is read.
             let _ = fadvise(&file, 0, None, Advice::WillNeed);
         }

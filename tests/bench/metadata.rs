@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
 use labelmill::metadata::{self, ReadOptions};
+use labelmill::record::ReadSeek;
 
 /// A file that notes which of its bytes are read.
 struct Noting {
@@ -36,6 +37,8 @@ impl Seek for Noting {
         Ok(self.at)
     }
 }
+
+impl ReadSeek for Noting {}
 
 fn main() -> io::Result<()> {
     let rounds: usize = std::env::args()

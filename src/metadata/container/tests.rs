@@ -4,6 +4,7 @@ use std::io::{Cursor, Read, Seek, SeekFrom};
 
 use super::testing::*;
 use crate::metadata::{ReadOptions, read, sniff};
+use crate::record::ReadSeek;
 
 /// Counts the bytes that are read from it.
 struct Counted {
@@ -28,6 +29,8 @@ impl Seek for Counted {
         self.inner.seek(to)
     }
 }
+
+impl ReadSeek for Counted {}
 
 fn counted(file: Vec<u8>) -> Counted {
     Counted {
