@@ -16,7 +16,6 @@ use super::WriteOptions;
 use super::commit::{CommitFile, CommitFs};
 use super::error::WriteError;
 use super::footer::PartMeta;
-use super::memory;
 use super::schema::{Layout, layout};
 
 /// File name of part `number`.
@@ -136,7 +135,6 @@ impl PartWriter {
             // Best effort: the next run removes what is left.
             let _ = fs.remove_file(&temporary);
         }
-        memory::give_back();
         let bytes = renamed?;
         fs.sync_dir(&dir).map_err(WriteError::io("sync", &dir))?;
         Ok(WrittenPart { path, rows, bytes })
