@@ -241,6 +241,11 @@ pub fn parse(text: &str) -> Option<Document<'_>> {
     })
 }
 
+/// What may stand between the parts of a document; NULs too, which some writers pad with.
+fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0
+}
+
 /// Why a value could not be read.
 enum Stop {
     /// The text (or the budget) ended; what was read so far counts.
@@ -266,7 +271,7 @@ impl<'a> Parser<'a> {
     }
 
     fn skip_space(&mut self) {
-        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace() || byte == 0) {
+        while self.peek().is_some_and(|byte| byte <= b' ' && is_space(byte)) {
             self.at += 1;
         }
     }
@@ -295,9 +300,9 @@ impl<'a> Parser<'a> {
         self.at += 1;
         let mut entries = Vec::new();
         loop {
-            match self.object_entry(depth) {
-                Ok(Some(entry)) => entries.push(entry),
-                Ok(None) => break,
+            match self.object_entry(depth, &mut entries) {
+                Ok(true) => {}
+                Ok(false) => break,
                 Err(Stop::End) => {
                     self.truncated = true;
                     break;
@@ -312,13 +317,13 @@ impl<'a> Parser<'a> {
         Ok(Value::Object(entries))
     }
 
-    /// The next entry, or `None` after the closing brace.
-    fn object_entry(&mut self, depth: usize) -> Result<Option<(Cow<'a, str>, Value<'a>)>, Stop> {
+    /// Adds the next entry; false after the closing brace.
+    fn object_entry(&mut self, depth: usize, entries: &mut Vec<(Cow<'a, str>, Value<'a>)>) -> Result<bool, Stop> {
         self.skip_separators();
         match self.peek().ok_or(Stop::End)? {
             b'}' => {
                 self.at += 1;
-                Ok(None)
+                Ok(false)
             }
             b'"' => {
                 let key = self.string()?;
@@ -329,7 +334,8 @@ impl<'a> Parser<'a> {
                 }
                 let value = self.value(depth + 1)?;
                 self.ensure_separated(b'}')?;
-                Ok(Some((key, value)))
+                entries.push((key, value));
+                Ok(true)
             }
             _ => Err(Stop::Syntax),
         }
@@ -339,9 +345,9 @@ impl<'a> Parser<'a> {
         self.at += 1;
         let mut items = Vec::new();
         loop {
-            match self.array_item(depth) {
-                Ok(Some(item)) => items.push(item),
-                Ok(None) => break,
+            match self.array_item(depth, &mut items) {
+                Ok(true) => {}
+                Ok(false) => break,
                 Err(Stop::End) => {
                     self.truncated = true;
                     break;
@@ -352,23 +358,24 @@ impl<'a> Parser<'a> {
         Ok(Value::Array(items))
     }
 
-    /// The next element, or `None` after the closing bracket.
-    fn array_item(&mut self, depth: usize) -> Result<Option<Value<'a>>, Stop> {
+    /// Adds the next element; false after the closing bracket.
+    fn array_item(&mut self, depth: usize, items: &mut Vec<Value<'a>>) -> Result<bool, Stop> {
         self.skip_separators();
         if self.peek().ok_or(Stop::End)? == b']' {
             self.at += 1;
-            return Ok(None);
+            return Ok(false);
         }
         let value = self.value(depth + 1)?;
         self.ensure_separated(b']')?;
-        Ok(Some(value))
+        items.push(value);
+        Ok(true)
     }
 
     /// Skips white space and commas: a comma too many is not worth losing a document.
     fn skip_separators(&mut self) {
         while self
             .peek()
-            .is_some_and(|byte| byte.is_ascii_whitespace() || byte == 0 || byte == b',')
+            .is_some_and(|byte| byte == b',' || byte <= b' ' && is_space(byte))
         {
             self.at += 1;
         }
@@ -421,7 +428,7 @@ impl<'a> Parser<'a> {
     /// Goes on to the next quote or backslash, and says which; none at the end of the text.
     fn skip_plain(&mut self) -> Option<u8> {
         let rest = &self.text.as_bytes()[self.at..];
-        let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+        let found = memchr::memchr2(b'"', b'\\', rest);
         self.at += found.unwrap_or(rest.len());
         self.peek()
     }

@@ -118,7 +118,7 @@ fn find_settings(text: &str) -> Option<SettingsPlace> {
     let mut end = text.len();
     let mut tried = 0;
     while tried < MAX_CANDIDATES {
-        let start = text[..end].rfind(['\n', '\r']).map_or(0, |line_break| line_break + 1);
+        let start = memchr::memrchr2(b'\n', b'\r', &text.as_bytes()[..end]).map_or(0, |line_break| line_break + 1);
         let line = text[start..].trim_start_matches([' ', '\t']);
         if starts_with_known_key(line) {
             tried += 1;

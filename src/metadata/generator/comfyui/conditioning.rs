@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::graph::{Graph, Input, Link, Node, is_pipe};
+use super::graph::{Graph, Input, Link, Node, Visited, is_pipe};
 use super::sampler::is_whole_generator;
 use super::strings::{self, Certainty};
 use crate::metadata::json::Value;
@@ -375,7 +375,7 @@ fn of_whole_generator(graph: &Graph<'_>, node: &Node<'_>, index: usize, side: Si
 
 /// Follows a pipe upstream to the node that put the conditioning (or the prompt) into it.
 fn along_pipe(graph: &Graph<'_>, mut pipe: Link, side: Side) -> Conditioning {
-    let mut visited = HashSet::new();
+    let mut visited = Visited::new(graph);
     while visited.insert(pipe.node) && graph.step() {
         let node = graph.source(pipe);
         if matches!(node.input(side.input()), Some(Input::Link(_) | Input::Value(_))) {

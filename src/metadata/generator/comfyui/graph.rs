@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 
 use crate::metadata::json::Value;
 
@@ -110,6 +109,28 @@ pub struct Graph<'a> {
     steps_left: Cell<u32>,
     /// Nodes whose text is being resolved, the innermost last.
     entered: RefCell<Vec<usize>>,
+}
+
+/// The nodes that one walk over a graph has come to.
+pub struct Visited(Vec<bool>);
+
+impl Visited {
+    /// None so far but `start`.
+    pub fn from(graph: &Graph<'_>, start: usize) -> Self {
+        let mut visited = Self::new(graph);
+        visited.insert(start);
+        visited
+    }
+
+    /// None so far.
+    pub fn new(graph: &Graph<'_>) -> Self {
+        Self(vec![false; graph.nodes.len()])
+    }
+
+    /// Adds a node; false where the walk has come to it before.
+    pub fn insert(&mut self, node: usize) -> bool {
+        !std::mem::replace(&mut self.0[node], true)
+    }
 }
 
 /// A node is being resolved as long as this lives.
@@ -224,11 +245,12 @@ pub fn from_api<'a>(object: &'a Value<'a>) -> Option<Graph<'a>> {
         .filter(|(_, value)| is_node(value))
         .take(MAX_NODES)
         .collect();
-    let index: HashMap<&str, usize> = entries
+    let mut index: Index<'_> = entries
         .iter()
         .enumerate()
         .map(|(at, (id, _))| (id.as_ref(), at))
         .collect();
+    index.sort_unstable();
     let nodes: Vec<_> = entries
         .iter()
         .map(|(id, value)| Node {
@@ -246,21 +268,25 @@ pub fn from_api<'a>(object: &'a Value<'a>) -> Option<Graph<'a>> {
     (!nodes.is_empty()).then(|| Graph::new(nodes))
 }
 
+/// Ids and places of the nodes, by id: looking up a few dozens takes less than hashing them.
+type Index<'a> = Vec<(&'a str, usize)>;
+
 /// A link is `[id, slot]`, and only where the id is a node's: sizes and ranges are pairs too.
-fn api_input<'a>(value: &'a Value<'a>, index: &HashMap<&str, usize>) -> Input<'a> {
+fn api_input<'a>(value: &'a Value<'a>, index: &Index<'_>) -> Input<'a> {
     let [id, slot] = value.items() else {
         return Input::Value(value);
     };
     let Some(slot) = slot.as_u64().and_then(|slot| usize::try_from(slot).ok()) else {
         return Input::Value(value);
     };
-    let node = match id {
-        Value::String(id) => index.get(id.as_ref()),
-        Value::Number(id) => index.get(id),
-        _ => None,
+    let wanted = match id {
+        Value::String(id) => id.as_ref(),
+        Value::Number(id) => id,
+        _ => return Input::Value(value),
     };
-    match (node, id) {
-        (Some(&node), _) => Input::Link(Link { node, slot }),
+    let node = index.binary_search_by_key(&wanted, |(id, _)| id).ok();
+    match (node.map(|at| index[at].1), id) {
+        (Some(node), _) => Input::Link(Link { node, slot }),
         (None, Value::String(_)) => Input::Dangling,
         (None, _) => Input::Value(value),
     }

@@ -1,9 +1,7 @@
 //! From a sampler back along its model (and CLIP) links: the checkpoint, the LoRAs on the way, the
 //! CLIP skip.
 
-use std::collections::HashSet;
-
-use super::graph::{Graph, Input, Link, Node, is_pipe};
+use super::graph::{Graph, Input, Link, Node, Visited, is_pipe};
 use super::strings::{switch_sides, text_of, value_of};
 use crate::metadata::json::Value;
 use crate::record::Lora;
@@ -47,7 +45,7 @@ const MODEL_LINKS: &[&str] = &[
 /// Follows the model of sampler `index`.
 pub fn path_of(graph: &Graph<'_>, index: usize) -> ModelPath {
     let mut path = ModelPath::default();
-    let mut visited = HashSet::new();
+    let mut visited = Visited::new(graph);
     let mut next = model_before(graph, &graph.nodes[index]);
     while let Some(link) = next {
         if !visited.insert(link.node) || !graph.step() {
@@ -203,7 +201,7 @@ fn weight_of(graph: &Graph<'_>, node: &Node<'_>, number: &str) -> Option<f64> {
 /// The LoRAs of stacker nodes, the first of the stack first.
 fn stack_of(graph: &Graph<'_>, stack: Link) -> Vec<Lora> {
     let mut loras = Vec::new();
-    let mut visited = HashSet::new();
+    let mut visited = Visited::new(graph);
     let mut next = Some(stack);
     while let Some(link) = next {
         if !visited.insert(link.node) || !graph.step() {
@@ -220,7 +218,7 @@ fn stack_of(graph: &Graph<'_>, stack: Link) -> Vec<Lora> {
 
 /// The CLIP skip that reaches an encoder, as a positive number.
 pub fn clip_skip(graph: &Graph<'_>, encoder: usize) -> Option<u32> {
-    let mut visited = HashSet::new();
+    let mut visited = Visited::new(graph);
     let mut at = encoder;
     while visited.insert(at) && graph.step() {
         let node = &graph.nodes[at];

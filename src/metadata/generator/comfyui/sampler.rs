@@ -1,9 +1,9 @@
 //! Samplers: how one is recognised (by its inputs, not by a table of names), which of them made
 //! the picture, and the settings that reach it through noise, sigma, guider and latent nodes.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
-use super::graph::{Graph, Link, Node, is_pipe};
+use super::graph::{Graph, Link, Node, Visited, is_pipe};
 use super::strings::{switch_sides, value_of};
 use crate::metadata::json::Value;
 
@@ -95,20 +95,25 @@ pub fn origins(graph: &Graph<'_>) -> Origins {
     ];
     for tier in tiers {
         let mut found: Vec<(usize, usize)> = Vec::new();
-        let mut seen = HashSet::new();
+        let mut samplers = Vec::new();
+        let mut known = Visited::new(graph);
         for output in tier().into_iter().take(MAX_OUTPUTS) {
             let reached = samplers_behind(graph, output);
             if let Some(&nearest) = reached.first() {
                 found.push(nearest);
             }
-            seen.extend(reached.into_iter().map(|(_, index)| index));
+            samplers.extend(
+                reached
+                    .into_iter()
+                    .map(|(_, index)| index)
+                    .filter(|index| known.insert(*index)),
+            );
         }
         if !found.is_empty() {
             found.sort_by_key(|(distance, _)| *distance);
             let mut nearest: Vec<usize> = found.into_iter().map(|(_, index)| index).collect();
-            let mut known = HashSet::new();
+            let mut known = Visited::new(graph);
             nearest.retain(|index| known.insert(*index));
-            let mut samplers: Vec<usize> = seen.into_iter().collect();
             samplers.sort_unstable();
             return Origins { nearest, samplers };
         }
@@ -138,7 +143,7 @@ fn select(graph: &Graph<'_>, wanted: impl Fn(usize, &Node<'_>) -> bool) -> Vec<u
 
 /// The samplers behind a node, nearest first, each with its distance.
 fn samplers_behind(graph: &Graph<'_>, output: usize) -> Vec<(usize, usize)> {
-    let mut visited = HashSet::from([output]);
+    let mut visited = Visited::from(graph, output);
     let mut pending = VecDeque::from([(0, output)]);
     let mut found = Vec::new();
     while let Some((distance, index)) = pending.pop_front() {
@@ -169,7 +174,7 @@ fn samplers_behind(graph: &Graph<'_>, output: usize) -> Vec<(usize, usize)> {
 pub fn base_of(graph: &Graph<'_>, last: usize) -> usize {
     let mut base = last;
     let mut at = last;
-    let mut visited = HashSet::from([last]);
+    let mut visited = Visited::from(graph, last);
     while !(is_sampler(&graph.nodes[at]) && replaces_picture(graph, at)) {
         let Some(link) = picture_before(graph, &graph.nodes[at]) else {
             break;
@@ -256,7 +261,7 @@ pub fn settings(graph: &Graph<'_>, index: usize) -> SamplerSettings {
 
 /// Looks for one of `names` at the sampler, then back through the inputs `through` and pipes.
 fn find<'g, 'a>(graph: &'g Graph<'a>, index: usize, through: &[&str], names: &[&str]) -> Option<&'g Value<'a>> {
-    let mut visited = HashSet::from([index]);
+    let mut visited = Visited::from(graph, index);
     let mut pending = VecDeque::from([index]);
     while let Some(at) = pending.pop_front() {
         if !graph.step() {
@@ -294,7 +299,7 @@ fn sampler_by_class(graph: &Graph<'_>, node: &Node<'_>) -> Option<String> {
 
 /// Width and height of the latent at the start of the sampler's chain.
 fn latent_size(graph: &Graph<'_>, index: usize) -> Option<(u32, u32)> {
-    let mut visited = HashSet::from([index]);
+    let mut visited = Visited::from(graph, index);
     let mut at = index;
     loop {
         let node = &graph.nodes[at];
