@@ -34,7 +34,7 @@ pub use clip::ClipLabeler;
 pub use pictures::{BatchId, Pictures};
 pub use score::ScoreLabeler;
 pub use tagger::TaggerLabeler;
-pub use text::TextTower;
+pub use text::{TextReader, TextTower};
 pub use tower::Towers;
 
 /// Makes columns from pictures with one model.

@@ -49,7 +49,7 @@ impl ZeroShot {
             }
             if !normalise(&mut mean) {
                 return Err(LabelError::Option {
-                    model: text.name().to_owned(),
+                    model: text.reader().name().to_owned(),
                     message: format!(
                         "the prompts of `{}` in table `{}` cancel each other out",
                         label.name, table.name
@@ -63,7 +63,7 @@ impl ZeroShot {
             name: table.name.clone(),
             labels,
             embeddings,
-            scoring: Scoring::from(text.spec()),
+            scoring: Scoring::from(text.reader().spec()),
         })
     }
 

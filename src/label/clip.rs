@@ -167,10 +167,11 @@ fn open_tables(
         return Ok((Vec::new(), String::new()));
     }
     let mut text = TextTower::open(model, runtime, options)?;
-    let spec = text.spec().clone();
+    let reader = text.reader().clone();
+    let spec = reader.spec();
     let tables = wanted.iter().map(|table| ZeroShot::new(table, &mut text));
     let tables = tables.collect::<Result<Vec<_>, _>>()?;
-    let said = (wanted, text.sha256(), spec.context, spec.pad_id, spec.logit_scale);
+    let said = (wanted, reader.sha256(), spec.context, spec.pad_id, spec.logit_scale);
     let mut said = serde_json::to_string(&said).expect("texts, numbers and lists always become JSON");
     if spec.activation != Activation::Softmax || spec.clean != TextCleaning::None {
         // Said only where it is not as in the first version, whose labels stay good.

@@ -15,7 +15,7 @@ use super::caption::Captioner;
 use super::clip::fingerprint;
 use super::columns::{self, ColumnNames};
 use super::tower::SharedTower;
-use super::{BatchChoice, BatchId, LabelError, Labeler, LabelerOptions, Labels, Pictures, TextTower, Towers};
+use super::{BatchChoice, BatchId, LabelError, Labeler, LabelerOptions, Labels, Pictures, TextReader, Towers};
 use crate::model::{Model, Runtime};
 use crate::record::{Failure, Geometry};
 
@@ -26,6 +26,7 @@ mod engine;
 mod judge;
 mod lexicon;
 mod modes;
+mod on_demand;
 mod rank;
 mod steps;
 mod tables;
@@ -101,7 +102,7 @@ impl Default for InterrogateOptions {
 /// How far an interrogator is.
 enum Stage {
     /// It can tell what it makes.
-    Opened(Box<(TextTower, InterrogateOptions)>),
+    Opened(Box<(Arc<TextReader>, InterrogateOptions)>),
     /// It can make it.
     Ready(Box<Engine>),
     /// Getting ready failed.
@@ -122,8 +123,8 @@ pub struct InterrogatorLabeler {
 }
 
 impl InterrogatorLabeler {
-    /// Loads both towers of a CLIP; the image tower may be open already, and the captioner is.
-    /// Before it labels, it has to be made ready.
+    /// Loads the image tower of a CLIP, which may be open already as the captioner is, and reads what
+    /// the text tower is. Before it labels, it has to be made ready.
     ///
     /// # Errors
     /// As [`super::open`].
@@ -138,17 +139,9 @@ impl InterrogatorLabeler {
         let manifest = &model.manifest;
         let names = ColumnNames::new(options.columns.as_deref(), &manifest.name)?;
         let image = towers.open(model, runtime, options)?;
-        let text = TextTower::open(model, runtime, options)?;
-        if text.width() != image.width() {
-            let (picture, text) = (image.width(), text.width());
-            let message = format!("its towers give {picture} and {text} values a picture and a text");
-            return Err(LabelError::Option {
-                model: manifest.name.clone(),
-                message,
-            });
-        }
+        let reader = Arc::new(TextReader::open(model)?);
         engine::check(&manifest.name, &interrogate, captioner.is_some())?;
-        let said = describe(&interrogate, &text);
+        let said = describe(&interrogate, &reader);
         let said_by = captioner.as_ref().map_or("", |captioner| captioner.fingerprint());
         let parts = [image.sha256(), &manifest.image.describe_preprocessing(), &said, said_by];
         let fingerprint = fingerprint("interrogate", STAGE_VERSION, &parts);
@@ -160,12 +153,12 @@ impl InterrogatorLabeler {
             fields: fields(&names, interrogate.mode, captioner.is_some()),
             captioner,
             fingerprint,
-            stage: Stage::Opened(Box::new((text, interrogate))),
+            stage: Stage::Opened(Box::new((reader, interrogate))),
         })
     }
 
     /// Gets the tables' embeddings, which can take long the first time: `watch` is told and may
-    /// end it.
+    /// end it. The text tower is loaded where something is left to embed.
     ///
     /// # Errors
     /// `Ended` where `watch` ended it.
@@ -177,8 +170,9 @@ impl InterrogatorLabeler {
         watch: &dyn Watch,
     ) -> Result<(), LabelError> {
         if let Stage::Opened(opened) = std::mem::replace(&mut self.stage, Stage::Broken) {
-            let (text, interrogate) = *opened;
-            let engine = Engine::open(model, text, runtime, options, interrogate, watch)?;
+            let (reader, interrogate) = *opened;
+            let width = self.image.width();
+            let engine = Engine::open(model, reader, width, runtime, options, interrogate, watch)?;
             self.stage = Stage::Ready(Box::new(engine));
         }
         Ok(())
@@ -304,7 +298,7 @@ pub fn peer_data_folder() -> PathBuf {
 }
 
 /// Everything that prompts depend on beside the image tower, in one text.
-fn describe(options: &InterrogateOptions, text: &TextTower) -> String {
+fn describe(options: &InterrogateOptions, text: &TextReader) -> String {
     let tables: Vec<(&str, String)> = options
         .tables
         .iter()

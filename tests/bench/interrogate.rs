@@ -205,9 +205,17 @@ fn squares_of(path: &Path, geometries: &[Geometry]) -> anyhow::Result<Vec<Vec<u8
 
 /// Ranks made-up unit vectors against all tables, and writes the nearest terms of each.
 fn rank(job: &Job, model: &Model, runtime: &OnnxRuntime, labeler: &LabelerOptions) -> anyhow::Result<Value> {
-    let text = TextTower::open(model, runtime, labeler)?;
-    let width = text.width();
-    let mut engine = Engine::open(model, text, runtime, labeler, options(job, Mode::Fast)?, &Unwatched)?;
+    let tower = TextTower::open(model, runtime, labeler)?;
+    let (reader, width) = (tower.reader().clone(), tower.width());
+    let mut engine = Engine::open(
+        model,
+        reader,
+        width,
+        runtime,
+        labeler,
+        options(job, Mode::Fast)?,
+        &Unwatched,
+    )?;
     let vectors: Vec<Vec<f32>> = (0..job.ranked).map(|seed| made_up(seed, width)).collect();
     let questions: Vec<Question<'_>> = vectors
         .iter()

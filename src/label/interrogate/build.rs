@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::cache::{self, CacheKey, half_bytes};
 use super::tables::TermTable;
-use crate::label::{LabelError, TextTower};
+use crate::label::LabelError;
 
 /// Terms a piece of the journal: a few seconds of work of a large text tower.
 const PIECE_TERMS: usize = 512;
@@ -50,16 +50,6 @@ pub trait EmbedTexts {
     fn length(&self, text: &str) -> Result<usize, LabelError>;
     /// Unit vectors, one a text.
     fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, LabelError>;
-}
-
-impl EmbedTexts for TextTower {
-    fn length(&self, text: &str) -> Result<usize, LabelError> {
-        Ok(self.token_ids(text)?.len())
-    }
-
-    fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, LabelError> {
-        self.embed_trimmed(texts)
-    }
 }
 
 /// Where caches are kept, and under which model's name.

@@ -1,6 +1,7 @@
 //! From embeddings and captions of pictures to prompts and terms.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::InterrogateOptions;
 use super::build::{CachePlace, Watch, embeddings};
@@ -9,10 +10,11 @@ use super::chain::{ChainRules, ChainStart, Judge, chains};
 use super::judge::TowerJudge;
 use super::lexicon::Lexicon;
 use super::modes::{self, CLASSIC_TABLES, ClassicTerms, Fit, Mode};
+use super::on_demand::TowerOnDemand;
 use super::rank::{End, Ranked, Ranker, top, top_in_blocks};
 use super::steps::StepTower;
 use super::tables::TermTable;
-use crate::label::{LabelError, LabelerOptions, TextTower};
+use crate::label::{LabelError, LabelerOptions, TextReader};
 use crate::model::{Model, Runtime};
 
 /// Whose rules hold where clip-interrogator's differ from what its modes mean.
@@ -52,15 +54,19 @@ pub struct Engine {
     model: String,
     lexicon: Lexicon,
     ranker: Ranker,
-    judge: TowerJudge,
+    reader: Arc<TextReader>,
+    /// In the modes that compare whole prompts.
+    judge: Option<TowerJudge>,
     options: InterrogateOptions,
 }
 
 impl Engine {
     /// Gets the tables' embeddings, from caches or by building them, and puts them on the device.
+    /// Pictures' embeddings have `width` values.
     pub fn open(
         model: &Model,
-        mut text: TextTower,
+        reader: Arc<TextReader>,
+        width: usize,
         runtime: &dyn Runtime,
         labeler: &LabelerOptions,
         mut options: InterrogateOptions,
@@ -68,24 +74,27 @@ impl Engine {
     ) -> Result<Self, LabelError> {
         let tables = std::mem::take(&mut options.tables);
         let lexicon = Lexicon::new(tables.clone());
+        let mut text = TowerOnDemand::new(model, runtime, labeler, reader.clone(), width);
         let mut rows = Vec::new();
         for (name, _) in lexicon.positive_tables().chain([("negative", lexicon.negative())]) {
             if let Some(table) = tables.iter().find(|table| table.name == name) {
                 rows.extend(table_rows(model, table, &mut text, options.cache.as_deref(), watch)?);
             }
         }
-        let steps = match (options.mode, text.spec().chain.clone()) {
-            (Mode::Best | Mode::Negative, Some(graph)) => {
-                let context = text.spec().context;
-                Some(StepTower::open(model, &graph, context, runtime, labeler)?)
+        let judge = match options.mode {
+            Mode::Best | Mode::Negative => {
+                let spec = reader.spec();
+                let steps = spec.chain.as_ref();
+                let steps = steps.map(|graph| StepTower::open(model, graph, spec.context, runtime, labeler));
+                let steps = steps.transpose()?;
+                Some(TowerJudge::open(text.into_tower()?, steps, lexicon.texts().to_vec())?)
             }
-            _ => None,
+            Mode::Fast | Mode::Classic | Mode::Webui | Mode::Caption => None,
         };
-        let width = text.width();
-        let judge = TowerJudge::open(text, steps, lexicon.texts().to_vec())?;
         Ok(Self {
             model: model.manifest.name.clone(),
             ranker: Ranker::open(rows, width, runtime, labeler)?,
+            reader,
             judge,
             lexicon,
             options,
@@ -209,7 +218,8 @@ impl Engine {
             phrases: self.candidates(scores, self.lexicon.merged(), End::Nearest),
         });
         let starts = starts.collect();
-        let grown = chains(starts, self.chain_rules(End::Nearest), &mut self.judge)?;
+        let rules = self.chain_rules(End::Nearest);
+        let grown = chains(starts, rules, self.judge())?;
         let mut prompts = Vec::with_capacity(questions.len());
         for ((question, scores), chain) in questions.iter().zip(scores).zip(grown) {
             let mut rivals = Vec::new();
@@ -222,7 +232,7 @@ impl Engine {
             rivals.push(self.fast(*question, scores)?);
             rivals.push(chain);
             let asked: Vec<(&[f32], &str)> = rivals.iter().map(|text| (question.picture, text.as_str())).collect();
-            let similarities = self.judge.similarities(&asked)?;
+            let similarities = self.judge().similarities(&asked)?;
             prompts.push(rivals.swap_remove(first_of_largest(&similarities)));
         }
         Ok(prompts)
@@ -241,7 +251,8 @@ impl Engine {
             }
         });
         let starts = starts.collect();
-        chains(starts, self.chain_rules(End::Farthest), &mut self.judge)
+        let rules = self.chain_rules(End::Farthest);
+        chains(starts, rules, self.judge())
     }
 
     /// What a chain may choose from.
@@ -265,6 +276,10 @@ impl Engine {
         }
     }
 
+    fn judge(&mut self) -> &mut TowerJudge {
+        self.judge.as_mut().expect("the modes that judge open one")
+    }
+
     fn has_classic_tables(&self) -> bool {
         CLASSIC_TABLES.iter().all(|table| self.lexicon.range(table).is_some())
     }
@@ -274,7 +289,7 @@ impl Engine {
             Rules::Clean => Fit::Exact,
             Rules::Peer => Fit::WithoutCommas,
         };
-        modes::truncate_to_fit(prompt, fit, &|text| self.judge.is_full(text))
+        modes::truncate_to_fit(prompt, fit, &|text| self.reader.is_full(text))
     }
 
     /// The model's name.
@@ -324,11 +339,11 @@ pub fn check(model: &str, options: &InterrogateOptions, has_captioner: bool) -> 
 fn table_rows(
     model: &Model,
     table: &TermTable,
-    text: &mut TextTower,
+    text: &mut TowerOnDemand<'_>,
     cache: Option<&std::path::Path>,
     watch: &dyn Watch,
 ) -> Result<Vec<half::f16>, LabelError> {
-    let [graph, tokenizer] = text.sha256();
+    let [graph, tokenizer] = text.reader().sha256();
     let key = CacheKey {
         table_hash: table.hash(),
         terms: table.terms.len(),

@@ -61,7 +61,7 @@ impl TowerJudge {
         // Not a number is in no range.
         if !(0.0..OTHER_TOWER).contains(&farthest) {
             return Err(LabelError::Model(ModelError::Contract {
-                model: self.tower.name().to_owned(),
+                model: self.tower.reader().name().to_owned(),
                 message: format!("`text.chain` is not the tower of `text.file`: embeddings are {farthest:.2} apart"),
             }));
         }
@@ -88,11 +88,11 @@ impl TowerJudge {
     }
 
     fn embed_in_steps(&mut self, asked: &[(&str, &[usize])]) -> Result<Vec<Vec<Vec<f32>>>, LabelError> {
-        let context = self.tower.spec().context;
+        let context = self.tower.reader().spec().context;
         let mut prompts = Vec::with_capacity(asked.len());
         let mut phrases: Vec<Vec<Vec<i64>>> = Vec::with_capacity(asked.len());
         for (prompt, of_prompt) in asked {
-            let mut ids = self.tower.token_ids(&format!("{prompt},"))?;
+            let mut ids = self.tower.reader().token_ids(&format!("{prompt},"))?;
             ids.pop();
             let room = context - ids.len();
             let fitted = of_prompt.iter().map(|phrase| fitted(&self.phrase_ids[phrase], room));
@@ -114,7 +114,7 @@ impl TowerJudge {
         for row in rows.iter_mut().flatten() {
             if !crate::label::classify::normalise(row) {
                 return Err(LabelError::Option {
-                    model: self.tower.name().to_owned(),
+                    model: self.tower.reader().name().to_owned(),
                     message: "a prompt gives an embedding without direction".to_owned(),
                 });
             }
@@ -125,17 +125,17 @@ impl TowerJudge {
     /// Gets the ids of phrases ready. False where the tokenizer does not cut texts at commas, so
     /// that a phrase has no ids of its own; then the tower goes on in whole texts.
     fn learn_phrases(&mut self, asked: &[(&str, &[usize])]) -> Result<bool, LabelError> {
-        let mut lead = self.tower.token_ids("a,")?;
+        let mut lead = self.tower.reader().token_ids("a,")?;
         lead.pop();
         for phrase in asked.iter().flat_map(|(_, phrases)| *phrases) {
             if self.phrase_ids.contains_key(phrase) {
                 continue;
             }
-            let ids = self.tower.token_ids(&extended("a", &self.phrases[*phrase]))?;
+            let ids = self.tower.reader().token_ids(&extended("a", &self.phrases[*phrase]))?;
             let Some(own) = ids.strip_prefix(lead.as_slice()) else {
                 tracing::warn!(
                     "model {}: its tokenizer joins `, ` and `{}`; chains go without steps",
-                    self.tower.name(),
+                    self.tower.reader().name(),
                     self.phrases[*phrase]
                 );
                 self.steps = None;
@@ -180,7 +180,7 @@ impl Judge for TowerJudge {
     }
 
     fn is_full(&self, text: &str) -> Result<bool, LabelError> {
-        self.tower.is_full(text)
+        self.tower.reader().is_full(text)
     }
 
     fn phrase(&self, phrase: usize) -> &str {
