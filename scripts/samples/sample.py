@@ -114,7 +114,7 @@ def readme(samples: list[Sample], lines: list[dict]) -> str:
         "computed and comes under the same licence. The project's code is under its own licence (see the root).",
         "",
         "The prompts, model names, hashes and camera data are examples; no generator or camera made these pictures.",
-        "The demo models were trained without any OpenMoji art.",
+        "The demo models were trained on these drawings among others, but not on these pictures of them.",
         "",
         f"{len(samples)} files. Width and height are as stored, before an EXIF orientation is applied.",
         "",
