@@ -8,11 +8,6 @@ use labelmill::cli::{Cli, Command, LogFormat, MessageArgs};
 use labelmill::exit::{ExitStatus, UsageError};
 use labelmill::{commands, doctor, inspect};
 
-/// The metadata of a file is some dozens of small texts, on which glibc's allocator spends a sixth of
-/// `inspect`.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -37,6 +37,7 @@ mod error;
 mod footer;
 mod ledger;
 mod lock;
+mod memory;
 mod next;
 mod parts;
 mod prompt;
@@ -201,6 +202,7 @@ impl Dataset {
         let home = Home::take(out, fs)?;
         let parts = read_parts(&home.out)?;
         let ledger = Ledger::load(&home.out, &parts)?;
+        memory::give_back();
         remove_temporary_files(&*home.fs, &home.out)?;
         Ok(Self {
             shared: Arc::new(Shared { home, spec, schema }),

@@ -16,6 +16,7 @@ use super::WriteOptions;
 use super::commit::{CommitFile, CommitFs};
 use super::error::WriteError;
 use super::footer::PartMeta;
+use super::memory;
 use super::schema::{Layout, layout};
 
 /// File name of part `number`.
@@ -135,6 +136,7 @@ impl PartWriter {
             // Best effort: the next run removes what is left.
             let _ = fs.remove_file(&temporary);
         }
+        memory::give_back();
         let bytes = renamed?;
         fs.sync_dir(&dir).map_err(WriteError::io("sync", &dir))?;
         Ok(WrittenPart { path, rows, bytes })
