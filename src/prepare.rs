@@ -1,7 +1,6 @@
 //! One image through the stages that need no model: read, metadata, decode, resize. Whatever
 //! happens to it, it comes out as one row.
 
-use std::cell::Cell;
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::clock::StageClock;
-use crate::decode::{self, DecodeOptions};
+use crate::decode::{self, DecodeOptions, Spare};
 use crate::metadata::{self, ReadOptions, SidecarKind};
 use crate::record::{
     DecodedImage, Destination, ErrorKind, Failure, Geometry, GroupSet, ImageRecord, MetadataStatus, Picture,
@@ -62,12 +61,9 @@ pub enum StealthSearch {
     All,
 }
 
-/// The largest buffer that is kept from one file to the next.
-const LARGEST_KEPT_BYTES: usize = 64 << 20;
-
 thread_local! {
-    /// The bytes of the last file on this thread: the next one finds memory that is already mapped.
-    static FILE_BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Files' bytes.
+    static FILE_BYTES: Spare = const { Spare::new(64 << 20) };
 }
 
 /// Takes one image through read, metadata, decode and resize. A panic on the way is a failed row.
@@ -136,9 +132,9 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
     let wants_picture = needs_pixels || wants_stealth || wants_signature;
     let bytes = match bytes {
         None if wants_stealth => read_whole(item, options),
-        bytes => bytes.filter(|_| wants_picture),
+        bytes => bytes,
     };
-    if let Some(bytes) = &bytes {
+    if let Some(bytes) = bytes.as_ref().filter(|_| wants_picture) {
         let decoding = Instant::now();
         let orientation = if options.exif_orientation {
             raw.facts.orientation.unwrap_or(1)
@@ -162,11 +158,9 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
         }
         clock.decode.add(decoding);
     }
-    FILE_BYTES.set(
-        bytes
-            .filter(|bytes| bytes.capacity() <= LARGEST_KEPT_BYTES)
-            .unwrap_or_default(),
-    );
+    if let Some(bytes) = bytes {
+        FILE_BYTES.with(|spare| spare.give(bytes));
+    }
     record.raw = if options.keep_raw { raw.entries } else { Vec::new() };
     DecodedImage { record, twin, squares }
 }
@@ -207,7 +201,7 @@ fn read_image(
         return Err(Failure::new(ErrorKind::TooLarge, message));
     }
     let (raw, bytes) = if whole {
-        let mut bytes = FILE_BYTES.take();
+        let mut bytes = FILE_BYTES.with(Spare::take);
         bytes.clear();
         bytes.reserve_exact(found.size as usize + 1);
         // One byte more than found tells that the file has grown, without reading on for ever.

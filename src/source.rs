@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::record::SourceImage;
 
 mod folder;
+mod local_file;
 mod sidecars;
 
 pub use folder::{FolderOptions, FolderSource, Root, is_bookkeeping_name, lexical_absolute, path_of_text, path_text};

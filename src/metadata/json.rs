@@ -271,7 +271,7 @@ impl<'a> Parser<'a> {
     }
 
     fn skip_space(&mut self) {
-        while self.peek().is_some_and(|byte| byte <= b' ' && is_space(byte)) {
+        while self.peek().is_some_and(is_space) {
             self.at += 1;
         }
     }
@@ -373,10 +373,7 @@ impl<'a> Parser<'a> {
 
     /// Skips white space and commas: a comma too many is not worth losing a document.
     fn skip_separators(&mut self) {
-        while self
-            .peek()
-            .is_some_and(|byte| byte == b',' || byte <= b' ' && is_space(byte))
-        {
+        while self.peek().is_some_and(|byte| byte == b',' || is_space(byte)) {
             self.at += 1;
         }
     }

@@ -115,6 +115,19 @@ impl Tensor {
         Some(Self { shape, data })
     }
 
+    /// A tensor of integers (token ids, masks) for a graph that takes `element`: 32 bits where it says so,
+    /// else 64.
+    pub fn integers(element: ElementType, values: Vec<i64>, shape: &[usize]) -> Self {
+        let data = match element {
+            ElementType::I32 => TensorData::I32(values.into_iter().map(|value| value as i32).collect()),
+            _ => TensorData::I64(values),
+        };
+        Self {
+            shape: shape.to_vec(),
+            data,
+        }
+    }
+
     /// Type of the elements.
     pub fn element(&self) -> ElementType {
         match self.data {

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder::file_stat;
+use super::local_file::file_stat;
 use crate::record::SidecarStamp;
 
 /// Where a sidecar with `suffix` may be: in place of the image's extension, or behind its name.

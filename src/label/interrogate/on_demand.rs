@@ -49,6 +49,11 @@ impl<'a> TowerOnDemand<'a> {
 
     /// The loaded tower.
     pub fn into_tower(mut self) -> Result<TextTower, LabelError> {
+        self.take()
+    }
+
+    /// The tower out of here, loaded now if it was not.
+    fn take(&mut self) -> Result<TextTower, LabelError> {
         match self.tower.take() {
             Some(tower) => Ok(tower),
             None => self.load(),
@@ -75,10 +80,7 @@ impl EmbedTexts for TowerOnDemand<'_> {
     }
 
     fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, LabelError> {
-        let tower = match self.tower.take() {
-            Some(tower) => tower,
-            None => self.load()?,
-        };
+        let tower = self.take()?;
         self.tower.insert(tower).embed_trimmed(texts)
     }
 }

@@ -211,8 +211,8 @@ impl StepTower {
         cache: &Cache,
         outputs: &[&str],
     ) -> Result<Vec<Tensor>, LabelError> {
-        let ids = self.whole(ids, &shape);
-        let start = self.whole(cache.start.clone(), &[shape[0]]);
+        let ids = Tensor::integers(self.ids, ids, &shape);
+        let start = Tensor::integers(self.ids, cache.start.clone(), &[shape[0]]);
         let of_cache = [shape[0], self.layers, self.heads, cache.before, self.head_width];
         let (keys, values) = (
             self.floats(&cache.keys, &of_cache),
@@ -231,17 +231,6 @@ impl StepTower {
             Output::Device(_) => None,
         };
         Ok(given.into_iter().filter_map(on_host).collect())
-    }
-
-    fn whole(&self, values: Vec<i64>, shape: &[usize]) -> Tensor {
-        let data = match self.ids {
-            ElementType::I32 => TensorData::I32(values.into_iter().map(|value| value as i32).collect()),
-            _ => TensorData::I64(values),
-        };
-        Tensor {
-            shape: shape.to_vec(),
-            data,
-        }
     }
 
     fn floats(&self, values: &[f32], shape: &[usize]) -> Tensor {

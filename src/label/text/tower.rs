@@ -6,7 +6,7 @@ use super::TextReader;
 use crate::label::classify::normalise;
 use crate::label::{LabelError, LabelerOptions};
 use crate::model::session::SessionOptions;
-use crate::model::tensor::{ElementType, Tensor, TensorData};
+use crate::model::tensor::{ElementType, Tensor};
 use crate::model::{Device, Model, ModelError, Runtime, Session};
 use crate::model::{check, engine_cache};
 
@@ -194,7 +194,7 @@ impl TextTower {
             mask[start..start + text.len()].fill(1);
         }
         let shape = [batch, length];
-        let (ids, mask) = (self.tensor(ids, &shape), self.tensor(mask, &shape));
+        let [ids, mask] = [ids, mask].map(|values| Tensor::integers(self.element, values, &shape));
         let mut inputs = vec![(self.input.as_str(), &ids)];
         inputs.extend(self.reader.spec().attention_mask.as_deref().map(|name| (name, &mask)));
         let output = self.session.run_one(&inputs, &self.output)?;
@@ -209,17 +209,6 @@ impl TextTower {
         }
         values.truncate(texts.len() * width);
         Ok(values)
-    }
-
-    fn tensor(&self, values: Vec<i64>, shape: &[usize]) -> Tensor {
-        let data = match self.element {
-            ElementType::I32 => TensorData::I32(values.into_iter().map(|value| value as i32).collect()),
-            _ => TensorData::I64(values),
-        };
-        Tensor {
-            shape: shape.to_vec(),
-            data,
-        }
     }
 }
 

@@ -111,19 +111,11 @@ fn key_at(text: &str) -> Option<&str> {
     let after = text.as_bytes().get(colon + 1);
     let opens = || matches!(after, None | Some(b' ' | b'"' | b'{' | b'[' | b'\n' | b'\r' | b'\t')) || is_known_key(key);
     let fits = || {
-        let may_stand = |byte: u8| {
-            byte.is_ascii_alphanumeric()
-                || matches!(
-                    byte,
-                    b' ' | b'_' | b'-' | b'/' | b'.' | b'(' | b')' | b'+' | b'#' | b'&' | b'\''
-                )
-        };
         key.starts_with(|c: char| c.is_alphanumeric())
+            && key.chars().all(|c| {
+                c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '/' | '.' | '(' | ')' | '+' | '#' | '&' | '\'')
+            })
             && !key.ends_with(' ')
-            && (key.bytes().all(may_stand)
-                || key.chars().all(|c| {
-                    u8::try_from(c).map_or(c.is_alphanumeric(), |byte| may_stand(byte) || c.is_alphanumeric())
-                }))
     };
     (opens() && fits()).then_some(key)
 }
