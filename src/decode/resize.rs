@@ -61,7 +61,7 @@ pub fn resize(picture: &Picture, geometries: &[Geometry]) -> Vec<Vec<u8>> {
 /// One square.
 fn square(workspace: &mut Workspace, picture: &Picture, geometry: &Geometry) -> Vec<u8> {
     let size = geometry.size;
-    let mut out = vec![0; size as usize * size as usize * 3];
+    let mut out = vec![0; geometry.bytes()];
     if size == 0 || picture.width == 0 || picture.height == 0 {
         return out;
     }

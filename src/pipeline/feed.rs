@@ -1,5 +1,5 @@
-//! Keeps the decoding threads busy and hands their pictures on in source order: at most a fixed
-//! number of images is between the source and the models at any time.
+//! Keeps the decoding threads busy and hands their pictures on in source order: a bounded number of
+//! bytes and images is between the source and the models at any time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +10,24 @@ use super::RunOptions;
 use super::read_ahead::ReadAhead;
 use crate::clock::StageClock;
 use crate::prepare::{PrepareOptions, prepare_image};
-use crate::record::{DecodedImage, GroupSet, ImageBatch, WorkItem};
+use crate::record::{DecodedImage, Geometry, GroupSet, ImageBatch, WorkItem};
 use crate::stop::Stop;
 
-/// Images between the source and the models: two batches ahead and two images a thread.
-fn images_in_flight(options: RunOptions) -> usize {
-    2 * options.images_per_batch + 2 * options.threads
+/// Bytes of prepared pictures that may wait for the models. Pictures differ in their time by more
+/// than ten times (a thumbnail, 12 megapixels), so where decoding and device are equally fast, whoever
+/// is ahead must be able to go on for a while: some two hundred pictures of 224 pixels.
+const BYTES_AHEAD: usize = 32 << 20;
+
+/// Most pictures that may wait however small they are: each comes with the metadata of its file.
+const IMAGES_AHEAD: usize = 256;
+
+/// Images between the source and the models: as many as [`BYTES_AHEAD`] holds, and never less than
+/// two batches ahead and two images a thread.
+fn images_in_flight(options: RunOptions, geometries: &[Geometry]) -> usize {
+    let least = 2 * options.images_per_batch + 2 * options.threads;
+    let bytes: usize = geometries.iter().map(Geometry::bytes).sum();
+    let fit = BYTES_AHEAD.checked_div(bytes).unwrap_or(0);
+    fit.min(IMAGES_AHEAD).max(least)
 }
 
 struct Prepared {
@@ -37,13 +49,14 @@ pub fn prepare_batches(
 ) {
     // A permit is taken before an image is read and given back when its batch has been sent, so a
     // slow model holds back the reading and the reorder below stays bounded.
-    let (give_permit, permits) = bounded::<()>(images_in_flight(options));
-    for _ in 0..images_in_flight(options) {
+    let images_in_flight = images_in_flight(options, &prepare.geometries);
+    let (give_permit, permits) = bounded::<()>(images_in_flight);
+    for _ in 0..images_in_flight {
         give_permit.send(()).expect("the channel has room for every permit");
     }
     let (to_batcher, prepared) = unbounded::<Prepared>();
     std::thread::scope(|scope| {
-        let batching = scope.spawn(|| send_batches(prepared, options.images_per_batch, give_permit, to_label));
+        let batching = scope.spawn(|| send_batches(prepared, options.images_per_batch, stop, give_permit, to_label));
         for (order, item) in read_ahead(items, prepare).enumerate() {
             if stop.is_asked() || permits.recv().is_err() {
                 break;
@@ -77,10 +90,12 @@ fn read_ahead<'a>(
     }
 }
 
-/// Restores the source's order, cuts batches (never mixing two sets of groups), and sends them.
+/// Restores the source's order, cuts batches (never mixing two sets of groups), and sends them. Who
+/// asks for an end does not wait for what no model has seen yet; the next run takes it up.
 fn send_batches(
     prepared: Receiver<Prepared>,
     images_per_batch: usize,
+    stop: &Stop,
     permits: Sender<()>,
     to_label: Sender<ImageBatch>,
 ) {
@@ -94,6 +109,9 @@ fn send_batches(
     for arrived in prepared {
         waiting.insert(arrived.order, arrived);
         while let Some(next) = waiting.remove(&next_order) {
+            if stop.is_asked() {
+                return;
+            }
             next_order += 1;
             if next.groups != batch.groups && !send(&mut batch, &permits, &to_label) {
                 return;

@@ -331,7 +331,7 @@ fn a_writer_that_fails_is_the_error_and_nobody_hangs() {
 }
 
 #[test]
-fn a_deadline_ends_the_run_with_whole_batches_in_order() {
+fn a_deadline_ends_the_run_soon_with_whole_batches_in_order() {
     let sink = Remember::default();
     let slow = FirstByte {
         wait: Duration::from_millis(20),
@@ -340,7 +340,8 @@ fn a_deadline_ends_the_run_with_whole_batches_in_order() {
     let stop = Stop::new(Some(Instant::now() + Duration::from_millis(150)));
     run_with(100_000, vec![slow], &sink, &stop).expect("an early end is no error");
     let rows = sink.rows.lock().expect("rows");
-    assert!(!rows.is_empty() && rows.len() < 100_000);
+    // 7 batches of 4 fit before the deadline; of the 256 pictures ahead only what the device has follows.
+    assert!((1..100).contains(&rows.len()), "{} rows", rows.len());
     assert!(
         rows.iter()
             .enumerate()

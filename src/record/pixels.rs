@@ -98,3 +98,10 @@ pub struct Geometry {
     /// RGB under transparent pixels and round padded pictures.
     pub background: [u8; 3],
 }
+
+impl Geometry {
+    /// Bytes of one prepared picture: RGB of a byte each.
+    pub fn bytes(&self) -> usize {
+        3 * (self.size as usize).pow(2)
+    }
+}
