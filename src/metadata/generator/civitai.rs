@@ -3,7 +3,6 @@
 
 use super::comfyui;
 use super::fields::{Column, conclude, extra, put_value};
-use super::infotext::Infotext;
 use crate::metadata::json::{self, Value};
 use crate::record::{Confidence, Lora, Recovered};
 
@@ -54,9 +53,12 @@ pub fn interpret_graph(object: &Value<'_>) -> Option<Recovered> {
     Some(conclude(recovered, Confidence::Explicit))
 }
 
+/// The infotext's setting that lists models.
+pub const RESOURCES_KEY: &str = "Civitai resources";
+
 /// Model and LoRAs of the infotext's `Civitai resources`; the list itself stays among the extras.
-pub fn add_resources(recovered: &mut Recovered, parts: &Infotext) {
-    let Some(document) = parts.setting("Civitai resources").and_then(json::parse) else {
+pub fn add_resources(recovered: &mut Recovered, resources: &str) {
+    let Some(document) = json::parse(resources) else {
         return;
     };
     for resource in document.value.items() {

@@ -4,6 +4,7 @@
 use super::civitai;
 use super::fields::{Column, conclude, extra, named, put};
 use super::infotext::{self, Infotext};
+use super::infotext_settings::Setting;
 use super::loras;
 use crate::record::{Confidence, MetadataStatus, Recovered};
 
@@ -57,30 +58,35 @@ pub fn interpret(text: &str, origin: Origin) -> Option<Recovered> {
             return None;
         }
     }
-    Some(from_parts(&parts, origin))
+    Some(from_parts(parts, origin))
 }
 
 /// The typed fields of a split infotext.
-pub fn from_parts(parts: &Infotext, origin: Origin) -> Recovered {
-    let family = family(parts, origin);
+pub fn from_parts(parts: Infotext, origin: Origin) -> Recovered {
+    let family = family(&parts, origin);
+    let is_civitai = family.generator == "civitai";
+    let resources = parts
+        .setting(civitai::RESOURCES_KEY)
+        .filter(|_| is_civitai)
+        .map(str::to_owned);
     let mut recovered = named(family.generator);
     recovered.also.extend(family.also.map(str::to_owned));
-    recovered.prompt = Some(parts.prompt.clone());
-    recovered.negative_prompt = Some(parts.negative_prompt.clone().unwrap_or_default());
-    recovered.original_prompt.clone_from(&parts.template);
-    recovered.original_negative_prompt.clone_from(&parts.negative_template);
-    for setting in &parts.settings {
-        match COLUMNS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&setting.key)) {
-            Some((_, column)) => put(&mut recovered, *column, &setting.key, &setting.value),
-            None => extra(&mut recovered, &setting.key, setting.value.as_str()),
+    recovered.loras = find_loras(&parts);
+    recovered.prompt = Some(parts.prompt);
+    recovered.negative_prompt = Some(parts.negative_prompt.unwrap_or_default());
+    recovered.original_prompt = parts.template;
+    recovered.original_negative_prompt = parts.negative_template;
+    for Setting { key, value } in parts.settings {
+        match COLUMNS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key)) {
+            Some((_, column)) => put(&mut recovered, *column, &key, &value),
+            None => recovered.parameters_extra.push((key, value)),
         }
     }
     if !parts.trailing.is_empty() {
-        extra(&mut recovered, TRAILING_KEY, parts.trailing.as_str());
+        extra(&mut recovered, TRAILING_KEY, parts.trailing);
     }
-    recovered.loras = find_loras(parts);
-    if family.generator == "civitai" {
-        civitai::add_resources(&mut recovered, parts);
+    if let Some(resources) = resources {
+        civitai::add_resources(&mut recovered, &resources);
     }
     match family.generator {
         "sd-next" => {}
@@ -107,7 +113,7 @@ fn family(parts: &Infotext, origin: Origin) -> Family {
             "infotext-unknown"
         });
     }
-    if ["Civitai resources", "Civitai metadata"]
+    if [civitai::RESOURCES_KEY, "Civitai metadata"]
         .iter()
         .any(|key| parts.setting(key).is_some())
     {

@@ -110,14 +110,31 @@ fn key_at(text: &str) -> Option<&str> {
     let key = text.get(..colon)?;
     let after = text.as_bytes().get(colon + 1);
     let opens = || matches!(after, None | Some(b' ' | b'"' | b'{' | b'[' | b'\n' | b'\r' | b'\t')) || is_known_key(key);
-    let fits = || {
-        key.starts_with(|c: char| c.is_alphanumeric())
-            && key.chars().all(|c| {
-                c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '/' | '.' | '(' | ')' | '+' | '#' | '&' | '\'')
-            })
-            && !key.ends_with(' ')
-    };
-    (opens() && fits()).then_some(key)
+    (opens() && is_written_like_key(key)).then_some(key)
+}
+
+/// Whether ASCII characters may stand in a key.
+const IN_KEYS: [bool; 128] = {
+    let mut in_keys = [false; 128];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        in_keys[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b' ' | b'_' | b'-' | b'/' | b'.' | b'(' | b')' | b'+' | b'#' | b'&' | b'\''
+            );
+        byte += 1;
+    }
+    in_keys
+};
+
+/// Whether `key` holds what keys hold, letters of any language among it, and begins and ends as one.
+fn is_written_like_key(key: &str) -> bool {
+    let fits = |byte: u8| IN_KEYS.get(usize::from(byte)).copied().unwrap_or(true);
+    key.starts_with(char::is_alphanumeric)
+        && !key.ends_with(' ')
+        && key.bytes().all(fits)
+        && (key.is_ascii() || key.chars().all(|c| c.is_ascii() || c.is_alphanumeric()))
 }
 
 /// Scans the settings at the start of `text`, to the line break that ends them.
