@@ -1,5 +1,5 @@
-//! One image graph and its batches: padded to one shape whatever comes, halved when memory runs
-//! out, searched for the picture at fault when a run fails.
+//! One image graph and its batches: padded to one shape whatever comes (but on the CPU, which gains
+//! nothing by it), halved when memory runs out, searched for the picture at fault when a run fails.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -38,9 +38,16 @@ const RUNS_IN_FLIGHT: usize = 2;
 /// Most bytes of pixels that wait for their run where more than [`RUNS_IN_FLIGHT`] do.
 const BYTES_AHEAD: usize = 64 << 20;
 
-/// A run that was asked for, and the batch it is padded to.
+/// Fewest pictures of a run that is not padded to its batch: one alone goes through other kernels,
+/// whose last bits differ from those of all larger batches (see [`batch_size`]).
+const LEAST_PICTURES: usize = 2;
+
+/// A run that was asked for.
 struct Run {
+    /// The batch when it was.
     batch: usize,
+    /// Pictures that it is over, those that fill it up among them.
+    rows: usize,
     running: Running,
 }
 
@@ -363,45 +370,58 @@ impl ImageModel {
         Ok(rows)
     }
 
-    /// One run of the graph, padded to its batch; the values of the given pictures.
+    /// One run of the graph; the values of the given pictures.
     fn run(&mut self, part: &[(usize, &[u8])]) -> Result<Vec<f32>, ModelError> {
         let run = self.start(part)?;
         self.finish(run, part.len())
     }
 
-    /// Asks for a run over some pictures, padded to the batch.
+    /// Pictures of a run over so many. A device keeps kernels and memory for one shape; the CPU would
+    /// only work on pictures that are not there.
+    fn rows_for(&self, pictures: usize) -> usize {
+        if self.runs_on == Device::Cpu && !self.batch_is_fixed {
+            pictures.max(LEAST_PICTURES).min(self.batch)
+        } else {
+            self.batch
+        }
+    }
+
+    /// Asks for a run over some pictures.
     fn start(&mut self, part: &[(usize, &[u8])]) -> Result<Run, ModelError> {
-        let mut pixels = match self.spare.pop() {
+        let rows = self.rows_for(part.len());
+        let spare = if rows == self.batch { self.spare.pop() } else { None };
+        let mut pixels = match spare {
             Some(pixels) => pixels,
-            None => empty_input(&self.name, self.element, &self.preprocess, self.batch)?,
+            None => empty_input(&self.name, self.element, &self.preprocess, rows)?,
         };
         let squares: Vec<&[u8]> = part.iter().map(|(_, square)| *square).collect();
         self.preprocess.fill(&squares, &mut pixels);
         Ok(Run {
             batch: self.batch,
+            rows,
             running: self.runner.submit(pixels),
         })
     }
 
     /// Waits for a run and gives the values of its first `pictures` pictures.
     fn finish(&mut self, run: Run, pictures: usize) -> Result<Vec<f32>, ModelError> {
-        let Run { batch, running } = run;
+        let Run { rows, running, .. } = run;
         let Done { pixels, output } = running.wait()?;
-        if batch == self.batch {
+        if rows == self.batch {
             self.spare.push(pixels);
         }
         let output = output?;
         let shape = output.shape.clone();
         let wrong_shape = || ModelError::Contract {
             model: self.name.clone(),
-            message: format!("a batch of {batch} pictures gives an output of shape {shape:?}"),
+            message: format!("a batch of {rows} pictures gives an output of shape {shape:?}"),
         };
         let mut values = output.into_f32().ok_or_else(wrong_shape)?;
-        if self.width == 0 && values.len().is_multiple_of(batch) {
+        if self.width == 0 && values.len().is_multiple_of(rows) {
             // The graph's declaration left it open.
-            self.width = values.len() / batch;
+            self.width = values.len() / rows;
         }
-        if self.width == 0 || shape != [batch, self.width] || values.len() != batch * self.width {
+        if self.width == 0 || shape != [rows, self.width] || values.len() != rows * self.width {
             return Err(wrong_shape());
         }
         values.truncate(pictures * self.width);

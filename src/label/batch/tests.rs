@@ -76,7 +76,7 @@ fn encode(model: &mut ImageModel, squares: &[Vec<u8>]) -> Result<Encoded, LabelE
 }
 
 #[test]
-fn every_run_has_the_full_batch_and_rows_keep_their_places() {
+fn a_run_on_the_cpu_is_over_the_pictures_that_are_there_and_rows_keep_their_places() {
     let batches = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&batches);
     let mut model = open(
@@ -92,7 +92,7 @@ fn every_run_has_the_full_batch_and_rows_keep_their_places() {
         .map(|i| i.map(|i: usize| pictures[i].as_slice()))
         .to_vec();
     let rows = model.encode(BatchId::next(), &given).unwrap();
-    assert_eq!(*batches.lock().unwrap(), [4, 4]);
+    assert_eq!(*batches.lock().unwrap(), [4, 2]);
     assert!(rows.failures.is_empty());
     let firsts: Vec<Option<f32>> = rows
         .rows
@@ -110,6 +110,35 @@ fn every_run_has_the_full_batch_and_rows_keep_their_places() {
         Some(60.0),
     ];
     assert_eq!(firsts, wanted);
+    // One alone would go through other kernels.
+    batches.lock().unwrap().clear();
+    encode(&mut model, &squares(&[1, 2, 3, 4, 5])).unwrap();
+    assert_eq!(*batches.lock().unwrap(), [4, 2]);
+}
+
+#[test]
+fn every_run_on_a_card_has_the_full_batch() {
+    let batches = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&batches);
+    let hook = move |batch: usize, _: &[f32]| {
+        seen.lock().unwrap().push(batch);
+        Ok(())
+    };
+    let runtime = StandInRuntime::default().with_graph_on(
+        Device::Cuda(0),
+        "tiny-wd-tagger/image.onnx",
+        graph(Arc::new(hook), |first| first / 255.0),
+    );
+    let options = LabelerOptions {
+        batch: 4,
+        device: Device::Cuda(0),
+        comparison: Comparison::Skipped,
+        normalise: NormaliseOnDevice::Never,
+        ..LabelerOptions::default()
+    };
+    let (mut model, _) = ImageModel::open(&model("tiny-wd-tagger"), &runtime, &options).unwrap();
+    encode(&mut model, &squares(&[1, 2, 3, 4, 5])).unwrap();
+    assert_eq!(*batches.lock().unwrap(), [4, 4, 4]);
 }
 
 #[test]
@@ -169,7 +198,7 @@ fn out_of_memory_halves_the_batch_until_it_fits() {
     let mut model = open(8, Arc::new(hook));
     let rows = encode(&mut model, &squares(&[1, 2, 3, 4, 5])).unwrap();
     assert!(rows.failures.is_empty() && rows.rows.iter().all(Option::is_some));
-    assert_eq!(*batches.lock().unwrap(), [8, 8, 4, 4, 2, 2, 2]);
+    assert_eq!(*batches.lock().unwrap(), [2, 5, 4, 2, 2, 2]);
 }
 
 #[test]
