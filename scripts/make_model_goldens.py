@@ -25,7 +25,7 @@ import reference_models
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "tests/golden/models"
 SAMPLES = ROOT / "tests/fixtures/samples"
-PICTURES = ["art/airplane_1200x400.jpg", "art/cupcake_512x512.webp", "art/hippopotamus_400x1000.jpg", "art/rabbit_800x600.png",
+PICTURES = ["formats/panorama_1200x400.jpg", "art/cupcake_512x512.webp", "art/hippopotamus_400x1000.jpg", "art/rabbit_800x600.png",
             "photos/evening_hills.jpg"]  # fmt: skip
 MERGES = 4000
 

@@ -10,9 +10,10 @@ export_blip.py writes the files.
 
     python scripts/train_demo_captioner.py --data-dir DIR --out models/demo-captioner --seed 20
 
-Checkpoints are kept in DIR, and a run goes on from the latest one when started again. `--export-only` writes the files
-of the latest checkpoint, `--evaluate-only` measures the files in --out. Neither labelmill nor its tests need this
-script.
+Checkpoints are kept in DIR, and a run goes on from the latest one when started again; without one, `--begin-from FOLDER`
+begins with the weights of a captioner's files (with `--steps 0`, all is trained from the start). `--export-only` writes
+the files of the latest checkpoint, `--evaluate-only` measures the files in --out. Neither labelmill nor its tests need
+this script.
 
 requirements (Python 3.11, npm 10 or later): those of train_demo_models.py, and
     transformers==5.24.0 safetensors==0.8.0
@@ -95,17 +96,32 @@ def phrase(concept: demo.Concept, colour: str) -> str:
     return f"{before} {text}".strip()
 
 
-def load_tokenizer(data_dir: Path, art: demo.Art) -> Tokenizer:
-    """The vocabulary of the first run."""
-    return demo.kept_tokenizer(data_dir / "captioner-tokenizer.json", lambda: train_tokenizer(art))
+def load_tokenizer(data_dir: Path, art: demo.Art, files: Path | None = None) -> Tokenizer:
+    """The vocabulary of the first run, or that of a captioner's files."""
+    learn = (lambda: stored_tokenizer(files)) if files else (lambda: train_tokenizer(art))
+    return demo.kept_tokenizer(data_dir / "captioner-tokenizer.json", learn)
 
 
-def train_tokenizer(art: demo.Art) -> Tokenizer:
-    """Learns a small WordPiece vocabulary of BERT's kind from every phrase."""
-    tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))
+def new_tokenizer(vocabulary: dict[str, int]) -> Tokenizer:
+    """WordPiece of BERT's kind."""
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def stored_tokenizer(files: Path) -> Tokenizer:
+    """The vocabulary of a captioner's files."""
+    tokens = (files / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    tokenizer = new_tokenizer({token: index for index, token in enumerate(tokens)})
+    tokenizer.add_special_tokens(SPECIAL)
+    return tokenizer
+
+
+def train_tokenizer(art: demo.Art) -> Tokenizer:
+    """Learns a small vocabulary from every phrase."""
+    tokenizer = new_tokenizer({})
     trainer = trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=SPECIAL, show_progress=False)
     lines = [plain_name(concept.name) for concept in art.concepts] * 4
     words = [*demo.COLOURS, "light", "a", "an", PROMPT]
@@ -167,6 +183,29 @@ def new_model(clip: Path, vocabulary: int) -> BlipForConditionalGeneration:
     return model
 
 
+def load_files(model: BlipForConditionalGeneration, files: Path) -> None:
+    """Gives a model the weights of a captioner's files: `export` the other way round."""
+    graphs = [onnx.load(files / name).graph for name in ("vision.onnx", "step.onnx")]
+    stored = {entry.name: numpy_helper.to_array(entry) for graph in graphs for entry in graph.initializer}
+
+    def read(name: str) -> np.ndarray:
+        if ".qkv." in name:
+            return np.concatenate([read(name.replace("qkv", part)) for part in "qkv"])
+        if f"{name}.bytes" in stored:
+            return stored[f"{name}.bytes"] * stored[f"{name}.factors"]
+        values = stored[name] if name in stored else stored[f"{name}.half"].astype(np.float32)
+        return values.T if values.ndim == 2 and "embeddings" not in name else values
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("embeddings.class_embedding"):
+                parameter.zero_()  # the files keep it in the first position
+                continue
+            values = read("positions_and_class" if name.endswith("embeddings.position_embedding") else name)
+            parameter.copy_(torch.from_numpy(values.copy()))
+    export_blip.check(model.eval(), files)
+
+
 # ---------------------------------------------------------------- training
 
 
@@ -211,7 +250,7 @@ class Batches:
     def draw(self, step: int) -> dict[str, torch.Tensor]:
         """Makes the batch of one step."""
         chance = random.Random(f"{self.seed}/{step}")
-        chosen = chance.sample(range(len(self.art.concepts)), BATCH)
+        chosen = self.art.draw_concepts(BATCH, chance)
         rows = np.array([self.one_of(concept, chance) for concept in chosen])
         pictures, true_colours = self.look(rows, chance, step)
         lines, wanted, prompted = [], [], chance.random() < 0.3
@@ -442,6 +481,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, required=True, help="cache: packages, drawn art, checkpoint")
     parser.add_argument("--clip", type=Path, default=Path("models/demo-clip"), help="folder of demo-clip")
     parser.add_argument("--out", type=Path, default=Path("models/demo-captioner"))
+    parser.add_argument("--begin-from", type=Path, help="folder of a captioner whose weights are the first")
     parser.add_argument("--views", type=int, default=12, help="views of each picture while convolutions are frozen")
     parser.add_argument("--steps", type=int, default=6000, help="with frozen convolutions")
     parser.add_argument("--tune-steps", type=int, default=3000, help="with trained convolutions, after --steps")
@@ -460,13 +500,18 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     demo.prepare_art(arguments.data_dir)
     art = demo.Art.load(arguments.data_dir)
-    tokenizer = load_tokenizer(arguments.data_dir, art)
+    tokenizer = load_tokenizer(arguments.data_dir, art, arguments.begin_from)
     model = new_model(arguments.clip, tokenizer.get_vocab_size())
+    earlier = ""
+    if arguments.begin_from:
+        load_files(model, arguments.begin_from)
+        earlier = demo.told_origin(arguments.begin_from)
     if not (arguments.export_only or arguments.evaluate_only):
         train(model, Batches(art, tokenizer, arguments.seed), arguments)
     if not arguments.evaluate_only:
         model, steps = trained_model(arguments.data_dir, arguments.clip, tokenizer.get_vocab_size())
-        origin = f"trained by scripts/train_demo_captioner.py on emoji art: {steps} steps, seed {arguments.seed}"
+        earlier = earlier or "trained by scripts/train_demo_captioner.py on emoji art: "
+        origin = f"{earlier}{steps} steps, seed {arguments.seed}"
         export(model, tokenizer, arguments.out, origin)
     print(json.dumps(evaluate(art, tokenizer, arguments.data_dir, arguments.out), indent=1))
 

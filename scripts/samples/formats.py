@@ -1,4 +1,4 @@
-"""The folder formats/: every odd pixel format and container."""
+"""The folder formats/: every odd pixel format, container and shape."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from samples import files
-from samples.art import checks, flat, glow, gradient, stripes
+from samples.art import blobs, checks, flat, glow, gradient, stripes
 from samples.sample import Maker
 
 # A stored picture of an orientation is turned so that a viewer sees it upright.
@@ -63,6 +63,13 @@ def jpeg_formats(maker: Maker) -> None:
         "progressive",
         files.encode(butterfly, "JPEG", quality=85, progressive=True),
         "butterfly",
+    )
+    plane = maker.scene("airplane", blobs(1200, 400, "8ec5f4", "ffffff", 2), 0.95, (0.62, 0.5))
+    maker.add(
+        "formats/panorama_1200x400.jpg",
+        "three times as wide as high, the airplane beside the middle",
+        files.encode(plane, "JPEG", quality=85),
+        "airplane",
     )
     for name, orientation, width, height in [("teddy bear", 6, 240, 360), ("bicycle", 3, 360, 240)]:
         picture = maker.scene(name, gradient(width, height, "cfe8ff", "6b8fb3"), 0.95)

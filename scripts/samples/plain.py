@@ -41,10 +41,10 @@ def plain_art(maker: Maker) -> None:
         files.encode(boat, "WEBP", lossless=True),
         "sailboat",
     )
-    plane = maker.scene("airplane", blobs(1200, 400, "8ec5f4", "ffffff", 2), 0.95, (0.62, 0.5))
+    plane = maker.scene("airplane", blobs(1200, 800, "8ec5f4", "ffffff", 2), 0.75, (0.55, 0.5))
     maker.add(
-        "art/airplane_1200x400.jpg",
-        "airplane among clouds, panorama",
+        "art/airplane_1200x800.jpg",
+        "airplane among clouds",
         files.encode(plane, "JPEG", quality=85),
         "airplane",
     )
