@@ -339,7 +339,7 @@ mod tests {
         let mut score = open_beside(&model, &runtime, &options, &mut towers).unwrap();
         assert_eq!(score.fields()[0].name(), "aesthetic");
         assert_eq!(score.geometries(), clip.geometries());
-        let square = vec![9; (score.geometries()[0].size as usize).pow(2) * 3];
+        let square = vec![9; score.geometries()[0].bytes()];
         let pictures = Pictures::of(&[Some(&square), None]);
         runs.store(0, Ordering::Relaxed);
         clip.label(&pictures).unwrap();
