@@ -3,9 +3,12 @@
 //! numbers borrow from the input, numbers stay verbatim (a seed of 2^64 - 1 loses no digit), and
 //! depth, number of values and length are capped here rather than by the stack.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+
+/// The memory that documents are read into, all of it given back at once: a graph of ComfyUI is
+/// hundreds of small values.
+pub use bumpalo::Bump as Arena;
 
 /// Deepest nesting that is kept. Real UI graphs with nested subgraphs stay under 20.
 pub const MAX_DEPTH: usize = 128;
@@ -14,8 +17,9 @@ pub const MAX_VALUES: usize = 2_000_000;
 /// Longest document in bytes that is looked at.
 pub const MAX_BYTES: usize = 64 << 20;
 
-/// One JSON value; text borrows from the document where it needs no unescaping.
-#[derive(Debug, Clone, PartialEq)]
+/// One JSON value. It lives as long as the text that it was read from and the arena that it was
+/// read into.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
     /// `null`, and whatever was nested deeper than [`MAX_DEPTH`].
     Null,
@@ -24,20 +28,23 @@ pub enum Value<'a> {
     /// The number as written, `NaN` and `Infinity` included.
     Number(&'a str),
     /// The string, unescaped.
-    String(Cow<'a, str>),
+    String(&'a str),
     /// The elements.
-    Array(Vec<Value<'a>>),
+    Array(&'a [Value<'a>]),
     /// Keys and values in the order of the file; of a key that came twice, the last value, as
     /// Python, JavaScript and C# read it.
-    Object(Vec<(Cow<'a, str>, Value<'a>)>),
+    Object(&'a [Entry<'a>]),
 }
+
+/// A key and its value.
+pub type Entry<'a> = (&'a str, Value<'a>);
 
 impl<'a> Value<'a> {
     /// The value of `key`.
-    pub fn get(&self, key: &str) -> Option<&Value<'a>> {
+    pub fn get(&self, key: &str) -> Option<&'a Value<'a>> {
         self.entries()
             .iter()
-            .find(|(name, _)| name == key)
+            .find(|(name, _)| *name == key)
             .map(|(_, value)| value)
     }
 
@@ -47,7 +54,7 @@ impl<'a> Value<'a> {
     }
 
     /// Keys and values of an object; nothing for other values.
-    pub fn entries(&self) -> &[(Cow<'a, str>, Value<'a>)] {
+    pub fn entries(&self) -> &'a [Entry<'a>] {
         match self {
             Value::Object(entries) => entries,
             _ => &[],
@@ -55,7 +62,7 @@ impl<'a> Value<'a> {
     }
 
     /// Elements of an array; nothing for other values.
-    pub fn items(&self) -> &[Value<'a>] {
+    pub fn items(&self) -> &'a [Value<'a>] {
         match self {
             Value::Array(items) => items,
             _ => &[],
@@ -63,7 +70,7 @@ impl<'a> Value<'a> {
     }
 
     /// The text of a string.
-    pub fn as_str(&self) -> Option<&str> {
+    pub fn as_str(&self) -> Option<&'a str> {
         match self {
             Value::String(text) => Some(text),
             _ => None,
@@ -97,7 +104,7 @@ impl<'a> Value<'a> {
     /// The value as text for people: strings plain, everything else as compact JSON.
     pub fn to_text(&self) -> String {
         match self {
-            Value::String(text) => text.to_string(),
+            Value::String(text) => (*text).to_owned(),
             other => {
                 let mut out = String::new();
                 other.write(&mut out);
@@ -213,17 +220,21 @@ impl Document<'_> {
     }
 }
 
-/// Reads the object or array at the start of `text`; `None` where there is none, where the syntax
-/// is broken (an early end is not broken, see [`Document`]), or where it is too long.
-pub fn parse(text: &str) -> Option<Document<'_>> {
+/// Reads the object or array at the start of `text` into `arena`; `None` where there is none, where
+/// the syntax is broken (an early end is not broken, see [`Document`]), or where it is too long.
+pub fn parse<'a>(text: &'a str, arena: &'a Arena) -> Option<Document<'a>> {
     let trimmed = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\0' || c == '\u{feff}');
     if !trimmed.starts_with(['{', '[']) || trimmed.len() > MAX_BYTES {
         return None;
     }
     let mut parser = Parser {
+        arena,
         text: trimmed,
         at: 0,
         values: 0,
+        items: Vec::new(),
+        entries: Vec::new(),
+        unescaped: String::new(),
         truncated: false,
         too_deep: false,
         too_large: false,
@@ -241,6 +252,12 @@ pub fn parse(text: &str) -> Option<Document<'_>> {
     })
 }
 
+/// [`parse`] into an arena that stays for ever.
+#[cfg(test)]
+pub fn parse_leaking(text: &str) -> Option<Document<'_>> {
+    parse(text, Box::leak(Box::default()))
+}
+
 /// What may stand between the parts of a document; NULs too, which some writers pad with.
 fn is_space(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0
@@ -256,9 +273,16 @@ enum Stop {
 
 /// The state of one pass over a document.
 struct Parser<'a> {
+    arena: &'a Arena,
     text: &'a str,
     at: usize,
     values: usize,
+    /// Elements of the arrays that are open, the innermost last; a whole one goes to the arena.
+    items: Vec<Value<'a>>,
+    /// The same for objects.
+    entries: Vec<Entry<'a>>,
+    /// The string being unescaped.
+    unescaped: String,
     truncated: bool,
     too_deep: bool,
     too_large: bool,
@@ -298,9 +322,9 @@ impl<'a> Parser<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Value<'a>, Stop> {
         self.at += 1;
-        let mut entries = Vec::new();
+        let first = self.entries.len();
         loop {
-            match self.object_entry(depth, &mut entries) {
+            match self.object_entry(depth) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(Stop::End) => {
@@ -310,15 +334,19 @@ impl<'a> Parser<'a> {
                 Err(Stop::Syntax) => return Err(Stop::Syntax),
             }
         }
-        if has_duplicates(&entries) {
+        let entries = &self.entries[first..];
+        let entries: &[Entry<'a>] = if has_duplicates(entries) {
             self.duplicate_keys = true;
-            entries = last_of_each(entries);
-        }
+            self.arena.alloc_slice_copy(&last_of_each(entries))
+        } else {
+            self.arena.alloc_slice_copy(entries)
+        };
+        self.entries.truncate(first);
         Ok(Value::Object(entries))
     }
 
     /// Adds the next entry; false after the closing brace.
-    fn object_entry(&mut self, depth: usize, entries: &mut Vec<(Cow<'a, str>, Value<'a>)>) -> Result<bool, Stop> {
+    fn object_entry(&mut self, depth: usize) -> Result<bool, Stop> {
         self.skip_separators();
         match self.peek().ok_or(Stop::End)? {
             b'}' => {
@@ -334,7 +362,7 @@ impl<'a> Parser<'a> {
                 }
                 let value = self.value(depth + 1)?;
                 self.ensure_separated(b'}')?;
-                entries.push((key, value));
+                self.entries.push((key, value));
                 Ok(true)
             }
             _ => Err(Stop::Syntax),
@@ -343,9 +371,9 @@ impl<'a> Parser<'a> {
 
     fn array(&mut self, depth: usize) -> Result<Value<'a>, Stop> {
         self.at += 1;
-        let mut items = Vec::new();
+        let first = self.items.len();
         loop {
-            match self.array_item(depth, &mut items) {
+            match self.array_item(depth) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(Stop::End) => {
@@ -355,11 +383,13 @@ impl<'a> Parser<'a> {
                 Err(Stop::Syntax) => return Err(Stop::Syntax),
             }
         }
+        let items = self.arena.alloc_slice_copy(&self.items[first..]);
+        self.items.truncate(first);
         Ok(Value::Array(items))
     }
 
     /// Adds the next element; false after the closing bracket.
-    fn array_item(&mut self, depth: usize, items: &mut Vec<Value<'a>>) -> Result<bool, Stop> {
+    fn array_item(&mut self, depth: usize) -> Result<bool, Stop> {
         self.skip_separators();
         if self.peek().ok_or(Stop::End)? == b']' {
             self.at += 1;
@@ -367,7 +397,7 @@ impl<'a> Parser<'a> {
         }
         let value = self.value(depth + 1)?;
         self.ensure_separated(b']')?;
-        items.push(value);
+        self.items.push(value);
         Ok(true)
     }
 
@@ -409,17 +439,15 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn string(&mut self) -> Result<Cow<'a, str>, Stop> {
+    fn string(&mut self) -> Result<&'a str, Stop> {
         self.at += 1;
         let start = self.at;
-        match self.skip_plain().ok_or(Stop::End)? {
-            b'\\' => self.escaped_string(start).map(Cow::Owned),
-            _ => {
-                let text = &self.text[start..self.at];
-                self.at += 1;
-                Ok(Cow::Borrowed(text))
-            }
+        if self.skip_plain().ok_or(Stop::End)? == b'\\' {
+            return self.escaped_string(start);
         }
+        let text = &self.text[start..self.at];
+        self.at += 1;
+        Ok(text)
     }
 
     /// Goes on to the next quote or backslash, and says which; none at the end of the text.
@@ -431,34 +459,35 @@ impl<'a> Parser<'a> {
     }
 
     /// The rest of a string that holds escapes, from its first backslash on.
-    fn escaped_string(&mut self, start: usize) -> Result<String, Stop> {
-        let mut out = self.text[start..self.at].to_owned();
+    fn escaped_string(&mut self, start: usize) -> Result<&'a str, Stop> {
+        self.unescaped.clear();
+        let mut plain_from = start;
         loop {
-            let plain_from = self.at;
             let stop = self.skip_plain().ok_or(Stop::End)?;
-            out.push_str(&self.text[plain_from..self.at]);
+            self.unescaped.push_str(&self.text[plain_from..self.at]);
             self.at += 1;
             if stop == b'"' {
-                return Ok(out);
+                return Ok(self.arena.alloc_str(&self.unescaped));
             }
-            self.escape(&mut out)?;
+            let character = self.escape()?;
+            self.unescaped.push(character);
+            plain_from = self.at;
         }
     }
 
     /// One escape after its backslash; an unknown one stands for its own character.
-    fn escape(&mut self, out: &mut String) -> Result<(), Stop> {
+    fn escape(&mut self) -> Result<char, Stop> {
         let character = self.text[self.at..].chars().next().ok_or(Stop::End)?;
         self.at += character.len_utf8();
-        match character {
-            'n' => out.push('\n'),
-            't' => out.push('\t'),
-            'r' => out.push('\r'),
-            'b' => out.push('\u{8}'),
-            'f' => out.push('\u{c}'),
-            'u' => out.push(self.unicode_escape()?),
-            other => out.push(other),
-        }
-        Ok(())
+        Ok(match character {
+            'n' => '\n',
+            't' => '\t',
+            'r' => '\r',
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'u' => self.unicode_escape()?,
+            other => other,
+        })
     }
 
     /// The character of `\uXXXX`, joining surrogate pairs; a lone half becomes U+FFFD.
@@ -512,34 +541,52 @@ impl<'a> Parser<'a> {
 
 /// Whether `word` is a number in JSON's sense, give or take a leading plus or zero.
 fn is_number(word: &str) -> bool {
+    let whole = word.strip_prefix('-').unwrap_or(word);
+    if !whole.is_empty() && whole.bytes().all(|byte| byte.is_ascii_digit()) {
+        return true;
+    }
     let digits = word.trim_start_matches(['+', '-']);
     digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && word.parse::<f64>().is_ok()
 }
 
 /// Whether a key stands in `entries` twice.
-fn has_duplicates(entries: &[(Cow<'_, str>, Value<'_>)]) -> bool {
-    /// Up to here comparing every pair is cheaper than hashing.
-    const FEW: usize = 12;
-    if entries.len() <= FEW {
-        return entries
-            .iter()
-            .enumerate()
-            .any(|(index, (key, _))| entries[..index].iter().any(|(k, _)| k == key));
+fn has_duplicates(entries: &[Entry<'_>]) -> bool {
+    /// Up to here comparing the keys that look alike is cheaper than hashing.
+    const FEW: usize = 64;
+    if entries.len() > FEW {
+        let mut seen = HashSet::with_capacity(entries.len());
+        return entries.iter().any(|(key, _)| !seen.insert(*key));
     }
-    let mut seen = HashSet::with_capacity(entries.len());
-    entries.iter().any(|(key, _)| !seen.insert(key.as_ref()))
+    let mut seen = 0_u64;
+    entries.iter().enumerate().any(|(index, (key, _))| {
+        let mark = name_mark(key);
+        let may_be_there = seen & mark != 0;
+        seen |= mark;
+        may_be_there && entries[..index].iter().any(|(k, _)| k == key)
+    })
+}
+
+/// One bit of 64 for a name, by its length and its ends: names with different bits differ.
+pub fn name_mark(name: &str) -> u64 {
+    let bytes = name.as_bytes();
+    let end = |byte: Option<&u8>| byte.copied().map_or(0, u32::from);
+    let mixed = end(bytes.first())
+        .wrapping_mul(5)
+        .wrapping_add(end(bytes.last()).wrapping_mul(11))
+        .wrapping_add(bytes.len() as u32);
+    1 << (mixed % 64)
 }
 
 /// The last value of each key, where the key first stood.
-fn last_of_each<'a>(entries: Vec<(Cow<'a, str>, Value<'a>)>) -> Vec<(Cow<'a, str>, Value<'a>)> {
-    let mut places: HashMap<Cow<'a, str>, usize> = HashMap::with_capacity(entries.len());
-    let mut kept: Vec<(Cow<'a, str>, Value<'a>)> = Vec::with_capacity(entries.len());
+fn last_of_each<'a>(entries: &[Entry<'a>]) -> Vec<Entry<'a>> {
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+    let mut kept: Vec<Entry<'a>> = Vec::with_capacity(entries.len());
     for (key, value) in entries {
-        match places.get(&key) {
-            Some(place) => kept[*place].1 = value,
+        match places.get(key) {
+            Some(place) => kept[*place].1 = *value,
             None => {
-                places.insert(key.clone(), kept.len());
-                kept.push((key, value));
+                places.insert(key, kept.len());
+                kept.push((key, *value));
             }
         }
     }

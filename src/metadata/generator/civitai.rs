@@ -3,7 +3,7 @@
 
 use super::comfyui;
 use super::fields::{Column, conclude, extra, put_value};
-use crate::metadata::json::{self, Value};
+use crate::metadata::json::{self, Arena, Value};
 use crate::record::{Confidence, Lora, Recovered};
 
 /// Keys of `extraMetadata`.
@@ -30,16 +30,17 @@ pub fn is_graph(object: &Value<'_>) -> bool {
 pub fn interpret_graph(object: &Value<'_>) -> Option<Recovered> {
     let mut graph = comfyui::interpret_api(object, None)?;
     graph.generator = Some("civitai".to_owned());
+    let arena = Arena::new();
     let inner = object
         .get("extraMetadata")
         .and_then(Value::as_str)
-        .and_then(json::parse);
+        .and_then(|text| json::parse(text, &arena));
     let Some(inner) = inner else { return Some(graph) };
     let mut recovered = super::fields::named("civitai");
     for (key, value) in inner.value.entries() {
         match COLUMNS.iter().find(|(name, _)| name == key) {
             Some((_, column)) => put_value(&mut recovered, *column, key, value),
-            None if key == "resources" => {
+            None if *key == "resources" => {
                 add_loras(&mut recovered, value);
                 extra(&mut recovered, key, value.to_text());
             }
@@ -58,7 +59,8 @@ pub const RESOURCES_KEY: &str = "Civitai resources";
 
 /// Model and LoRAs of the infotext's `Civitai resources`; the list itself stays among the extras.
 pub fn add_resources(recovered: &mut Recovered, resources: &str) {
-    let Some(document) = json::parse(resources) else {
+    let arena = Arena::new();
+    let Some(document) = json::parse(resources, &arena) else {
         return;
     };
     for resource in document.value.items() {
@@ -131,7 +133,7 @@ Steps: 30, Sampler: DPM++ 2M Karras, CFG scale: 7, Seed: 1, Created Date: 2025-0
             "12":{"class_type":"SaveImage","inputs":{"images":["11",0]}},
             "extra":{"airs":[]},
             "extraMetadata":"{\"prompt\":\"typed\",\"negativePrompt\":\"bad\",\"steps\":25,\"sampler\":\"euler_ancestral\",\"seed\":1311178179,\"workflowId\":\"x\"}"}"#;
-        let document = json::parse(text).unwrap();
+        let document = json::parse_leaking(text).unwrap();
         assert!(is_graph(&document.value));
         let recovered = interpret_graph(&document.value).unwrap();
         assert_eq!(recovered.generator.as_deref(), Some("civitai"));

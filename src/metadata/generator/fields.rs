@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_taken_column_sends_the_second_value_to_the_extras() {
-        let document = json::parse(r#"{"steps": 20, "other": [1], "steps2": 30, "nothing": null}"#).unwrap();
+        let document = json::parse_leaking(r#"{"steps": 20, "other": [1], "steps2": 30, "nothing": null}"#).unwrap();
         let mut recovered = named("x");
         fill(
             &mut recovered,

@@ -3,7 +3,7 @@
 //! write, so prompts come out verbatim. Who wrote it is `infotext_family`'s question.
 
 use super::infotext_settings::{self, Setting, SettingsLine, is_known_key, is_prose_key};
-use crate::metadata::json;
+use crate::metadata::json::{self, Arena};
 
 pub use super::infotext_settings::{MAX_KEY_BYTES, is_key};
 
@@ -329,7 +329,7 @@ fn needs_quotes(key: &str, value: &str) -> bool {
         && value.ends_with(['}', ']'])
         && !breaks_line
         && value.trim() == value
-        && json::parse(value).is_some_and(|document| document.is_whole());
+        && json::parse(value, &Arena::new()).is_some_and(|document| document.is_whole());
     let is_bare_prose = is_prose_key(key) && !value.is_empty();
     !is_json
         && (is_bare_prose

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use crate::metadata::json;
+use crate::metadata::json::{self, Arena};
 
 /// One setting of the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -319,7 +319,8 @@ fn unquote(quoted: &str) -> Cow<'_, str> {
         return Cow::Borrowed(inner);
     }
     let document = format!("[{quoted}]");
-    match json::parse(&document) {
+    let arena = Arena::new();
+    match json::parse(&document, &arena) {
         Some(parsed) if parsed.is_whole() && parsed.value.items().len() == 1 => {
             Cow::Owned(parsed.value.items()[0].as_str().unwrap_or(inner).to_owned())
         }

@@ -57,15 +57,15 @@ pub fn interpret(object: &Value<'_>) -> Recovered {
     for (key, value) in object.entries() {
         match COLUMNS.iter().find(|(name, _)| name == key) {
             Some((_, column)) => put_value(&mut recovered, *column, key, value),
-            None if key == "model" => {
+            None if *key == "model" => {
                 recovered.settings.model = model_name(value);
                 recovered.settings.model_hash = value.get("hash").and_then(Value::as_str).map(str::to_owned);
                 if recovered.settings.model.is_none() {
                     extra(&mut recovered, key, value.to_text());
                 }
             }
-            None if key == "vae" => recovered.settings.vae = model_name(value),
-            None if key == "loras" => recovered.loras = value.items().iter().filter_map(lora).collect(),
+            None if *key == "vae" => recovered.settings.vae = model_name(value),
+            None if *key == "loras" => recovered.loras = value.items().iter().filter_map(lora).collect(),
             None => extra(&mut recovered, key, value.to_text()),
         }
     }
@@ -104,7 +104,7 @@ pub fn interpret_sd_metadata(object: &Value<'_>) -> Option<Recovered> {
         set_bracketed(&mut recovered, &texts.join(", "));
     }
     fill(&mut recovered, image, SD_COLUMNS);
-    for (key, value) in object.entries().iter().filter(|(key, _)| key != "image") {
+    for (key, value) in object.entries().iter().filter(|(key, _)| *key != "image") {
         let column = match key.as_ref() {
             "model_weights" => Column::Model,
             "model_hash" => Column::ModelHash,
@@ -203,7 +203,7 @@ mod tests {
         let text = r#"{"generation_mode":"sdxl_txt2img","positive_prompt":"a\n","negative_prompt":"b","width":1024,"height":768,"seed":3951921344,
             "rand_device":"cpu","cfg_scale":6.0,"steps":24,"scheduler":"euler_a","model":{"key":"k","hash":"blake3:7c","name":"WAI"},
             "vae":{"model_name":"VAEFix"},"loras":[{"model":{"name":"foo"},"weight":0.75}],"app_version":"6.10.0"}"#;
-        let document = json::parse(text).unwrap();
+        let document = json::parse_leaking(text).unwrap();
         assert!(is_it(&document.value));
         let recovered = interpret(&document.value);
         assert_eq!(recovered.prompt.as_deref(), Some("a\n"));
@@ -219,7 +219,7 @@ mod tests {
             }]
         );
         let flux =
-            json::parse(r#"{"generation_mode":"flux_txt2img","positive_prompt":"a","app_version":"5","guidance":4}"#)
+            json::parse_leaking(r#"{"generation_mode":"flux_txt2img","positive_prompt":"a","app_version":"5","guidance":4}"#)
                 .unwrap();
         let recovered = interpret(&flux.value);
         assert_eq!(
@@ -238,7 +238,7 @@ mod tests {
                 r#"{{"model": "stable diffusion", "model_weights": "m", "model_hash": "h", "app_id": "invoke-ai/InvokeAI", "app_version": "2.3.5",
                 "image": {{"prompt": {prompt}, "steps": 30, "cfg_scale": 7.5, "sampler": "k_lms", "seed": 1, "width": 64, "height": 64}}}}"#
             );
-            let document = json::parse(&text).unwrap();
+            let document = json::parse_leaking(&text).unwrap();
             assert!(is_sd_metadata(&document.value));
             let recovered = interpret_sd_metadata(&document.value).unwrap();
             assert_eq!(recovered.prompt.as_deref(), Some("fox"));

@@ -2,7 +2,7 @@
 //! hashes in settings.
 
 use super::fields::decimal;
-use crate::metadata::json;
+use crate::metadata::json::{self, Arena};
 use crate::record::Lora;
 
 /// The LoRAs called in a prompt, in its order, each name once.
@@ -56,7 +56,10 @@ pub fn add_weight_list(loras: &mut Vec<Lora>, list: &str) {
 
 /// Adds hashes: `Hashes` is a JSON object with keys `lora:name` among others.
 pub fn add_hash_object(loras: &mut Vec<Lora>, object: &str) {
-    let Some(document) = json::parse(object) else { return };
+    let arena = Arena::new();
+    let Some(document) = json::parse(object, &arena) else {
+        return;
+    };
     for (key, hash) in document.value.entries() {
         let name = key.strip_prefix("lora:").or_else(|| key.strip_prefix("LORA:"));
         if let (Some(name), Some(hash)) = (name, hash.as_str()) {

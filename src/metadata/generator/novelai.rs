@@ -2,7 +2,7 @@
 //! `Description`, `Source` and others beside it or round it.
 
 use super::fields::{Column, conclude, extra, fill, named};
-use crate::metadata::json::{self, Value};
+use crate::metadata::json::{self, Arena, Value};
 use crate::record::{CharacterPrompt, Confidence, Recovered};
 
 const COLUMNS: &[(&str, Column)] = &[
@@ -39,7 +39,9 @@ pub fn is_comment(object: &Value<'_>) -> bool {
 
 /// Whether a JSON object is round such a comment, as in hidden pixels.
 pub fn is_wrapper(object: &Value<'_>) -> bool {
-    let inner = object.get("Comment").and_then(Value::as_str).and_then(json::parse);
+    let arena = Arena::new();
+    let comment = object.get("Comment").and_then(Value::as_str);
+    let inner = comment.and_then(|text| json::parse(text, &arena));
     inner.is_some_and(|document| is_comment(&document.value) || is_wrapper_of_novelai(object))
 }
 
@@ -55,7 +57,8 @@ fn is_wrapper_of_novelai(object: &Value<'_>) -> bool {
 /// Interprets a comment that carries its description with it.
 pub fn interpret_wrapper(object: &Value<'_>) -> Option<Recovered> {
     let text = |key: &str| object.get(key).and_then(Value::as_str);
-    let comment = json::parse(text("Comment")?)?;
+    let arena = Arena::new();
+    let comment = json::parse(text("Comment")?, &arena)?;
     let beside = Beside {
         description: text("Description"),
         source: text("Source"),
@@ -147,7 +150,7 @@ mod tests {
 
     #[test]
     fn characters_and_model() {
-        let document = json::parse(V4).unwrap();
+        let document = json::parse_leaking(V4).unwrap();
         assert!(is_comment(&document.value));
         let beside = Beside {
             source: Some("NovelAI Diffusion V4.5 4BDE2A90"),
@@ -177,7 +180,7 @@ mod tests {
     #[test]
     fn an_old_comment_takes_its_prompt_from_the_description() {
         let document =
-            json::parse(r#"{"steps": 50, "sampler": "k_lms", "seed": 1, "scale": 10.0, "uc": "bad"}"#).unwrap();
+            json::parse_leaking(r#"{"steps": 50, "sampler": "k_lms", "seed": 1, "scale": 10.0, "uc": "bad"}"#).unwrap();
         let beside = Beside {
             description: Some("\0\0\0\0cat"),
             source: Some("Stable Diffusion 1D44365E"),
@@ -195,7 +198,7 @@ mod tests {
         );
         json::write_string(V4, &mut wrapper);
         wrapper.push('}');
-        let document = json::parse(&wrapper).unwrap();
+        let document = json::parse_leaking(&wrapper).unwrap();
         assert!(is_wrapper(&document.value));
         let recovered = interpret_wrapper(&document.value).unwrap();
         assert_eq!(

@@ -34,7 +34,7 @@ pub fn interpret(object: &Value<'_>) -> Recovered {
     for (key, value) in object.entries() {
         match COLUMNS.iter().find(|(name, _)| name == key) {
             Some((_, column)) => put_value(&mut recovered, *column, key, value),
-            None if key == "loras" => recovered.loras = value.items().iter().filter_map(lora).collect(),
+            None if *key == "loras" => recovered.loras = value.items().iter().filter_map(lora).collect(),
             None => extra(&mut recovered, key, value.to_text()),
         }
     }
@@ -65,7 +65,7 @@ mod tests {
         let text = r#"{"Prompt": "a", "Negative": "b", "steps": 30, "cfg": 8, "width": 1152, "height": 896, "seed": 12, "sampler_name": "euler",
             "scheduler": "simple", "base_model_name": "m", "base_model_hash": "h", "loras": [["sha", "0.7 - foo.safetensors"]],
             "start_step": 0, "denoise": null, "clip_skip": 1, "software": "RuinedFooocus"}"#;
-        let document = json::parse(text).unwrap();
+        let document = json::parse_leaking(text).unwrap();
         assert!(is_it(&document.value));
         let recovered = interpret(&document.value);
         assert_eq!(

@@ -36,11 +36,11 @@ pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
     let mut recovered = named("swarmui");
     fill(&mut recovered, params, COLUMNS);
     recovered.loras = find_loras(params);
-    for (key, value) in object.entries().iter().filter(|(key, _)| key != "sui_image_params") {
-        match (key.as_ref(), value) {
+    for (key, value) in object.entries().iter().filter(|(key, _)| *key != "sui_image_params") {
+        match (*key, value) {
             ("sui_extra_data", Value::Object(entries)) => {
-                for (key, value) in entries {
-                    match key.as_ref() {
+                for (key, value) in *entries {
+                    match *key {
                         "original_prompt" => recovered.original_prompt = value.as_str().map(str::to_owned),
                         "original_negativeprompt" => {
                             recovered.original_negative_prompt = value.as_str().map(str::to_owned);
@@ -120,7 +120,7 @@ mod tests {
             "swarm_version": "0.9.7.4", "aspectratio": "1:1"},
             "sui_extra_data": {"date": "2026-01-03", "original_prompt": "a <random:cat,dog>"},
             "sui_models": [{"name": "m.safetensors", "param": "model", "hash": "0x22"}, {"name": "bar.safetensors", "param": "loras", "hash": "0x33"}]}"#;
-        let recovered = interpret(&json::parse(text).unwrap().value).unwrap();
+        let recovered = interpret(&json::parse_leaking(text).unwrap().value).unwrap();
         assert_eq!(recovered.prompt.as_deref(), Some("a cat"));
         assert_eq!(recovered.original_prompt.as_deref(), Some("a <random:cat,dog>"));
         assert_eq!(recovered.settings.seed, Some(u64::MAX));

@@ -4,7 +4,7 @@ use crate::metadata::generator::{
     civitai, comfyui, draw_things, easy_diffusion, fooocus, hf_space, invokeai, novelai, ruined_fooocus,
     stability_matrix, swarmui, tensorart,
 };
-use crate::metadata::json::{self, Document, Value};
+use crate::metadata::json::{self, Arena, Document, Value};
 
 /// The formats, in the order of their rank: the earlier, the more specific.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,9 +81,9 @@ pub struct JsonText<'t> {
     pub document: Document<'t>,
 }
 
-/// Reads `text` as a JSON object, with or without a label; `None` where it is other text, a prompt
+/// Reads `text` as a JSON object into `arena`, with or without a label; `None` where it is other text, a prompt
 /// that only starts like JSON for instance. Text after the object makes it other text.
-pub fn json_text(text: &str) -> Option<JsonText<'_>> {
+pub fn json_text<'t>(text: &'t str, arena: &'t Arena) -> Option<JsonText<'t>> {
     const MAX_LABEL: usize = 48;
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0' || c == '\u{feff}');
     let brace = text.find('{').filter(|at| *at <= MAX_LABEL)?;
@@ -99,6 +99,6 @@ pub fn json_text(text: &str) -> Option<JsonText<'_>> {
         None if label.is_empty() => label,
         _ => return None,
     };
-    let document = json::parse(&text[brace..])?;
+    let document = json::parse(&text[brace..], arena)?;
     document.trailing.is_empty().then_some(JsonText { label, document })
 }

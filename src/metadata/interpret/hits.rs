@@ -9,7 +9,7 @@ use crate::metadata::generator::{
     civitai, draw_things, easy_diffusion, fooocus, hf_space, infotext, invokeai, midjourney, novelai, provenance,
     ruined_fooocus, stability_matrix, swarmui, tensorart,
 };
-use crate::metadata::json::{self, Value};
+use crate::metadata::json::{self, Arena, Value};
 use crate::record::{Confidence, MetadataStatus, RawEntry, Recovered};
 
 /// Something recognised.
@@ -100,7 +100,8 @@ impl Search {
             }
             return;
         }
-        if let Some(json) = format::json_text(&entry.text) {
+        let arena = Arena::new();
+        if let Some(json) = format::json_text(&entry.text, &arena) {
             self.json(position, entry, &json, entries, picture);
             return;
         }
@@ -276,10 +277,11 @@ fn wrapped_graphs(
     if depth >= MAX_WRAPS {
         return Vec::new();
     }
+    let arena = Arena::new();
     for key in ["prompt", "workflow", "extra_pnginfo", "Comment"] {
         let found = match object.get(key) {
             Some(inner @ Value::Object(_)) => interpret_object(inner, entries, picture, depth + 1),
-            Some(Value::String(text)) => match json::parse(text).filter(json::Document::is_whole) {
+            Some(Value::String(text)) => match json::parse(text, &arena).filter(json::Document::is_whole) {
                 Some(inner) => interpret_object(&inner.value, entries, picture, depth + 1),
                 None => continue,
             },

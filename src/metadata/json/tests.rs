@@ -3,7 +3,7 @@
 use super::*;
 
 fn value(text: &str) -> Value<'_> {
-    parse(text).expect("parses").value
+    parse_leaking(text).expect("parses").value
 }
 
 #[test]
@@ -35,18 +35,18 @@ fn escapes_and_surrogates() {
 
 #[test]
 fn trailing_nuls_and_commas_are_nothing() {
-    assert!(parse("{\"a\": 1}\0\0, \n").unwrap().is_whole());
-    assert_eq!(parse("{\"a\": 1}\nSteps: 3").unwrap().trailing, "Steps: 3");
-    assert!(parse("{\"a\": [1, 2,],}").unwrap().is_whole());
+    assert!(parse_leaking("{\"a\": 1}\0\0, \n").unwrap().is_whole());
+    assert_eq!(parse_leaking("{\"a\": 1}\nSteps: 3").unwrap().trailing, "Steps: 3");
+    assert!(parse_leaking("{\"a\": [1, 2,],}").unwrap().is_whole());
 }
 
 #[test]
 fn a_cut_document_gives_what_was_whole() {
-    let document = parse(r#"{"a": {"b": "c", "d": [1, 2, "cut off"#).unwrap();
+    let document = parse_leaking(r#"{"a": {"b": "c", "d": [1, 2, "cut off"#).unwrap();
     assert!(document.truncated);
     assert_eq!(document.value.to_text(), r#"{"a":{"b":"c","d":[1,2]}}"#);
     assert!(
-        parse(r#"{"a": 12"#).unwrap().value.get("a").is_none(),
+        parse_leaking(r#"{"a": 12"#).unwrap().value.get("a").is_none(),
         "the number may have gone on"
     );
 }
@@ -61,19 +61,19 @@ fn prose_is_not_json() {
         "{\"a\" 1}",
         "{a: 1}",
     ] {
-        assert!(parse(text).is_none(), "{text}");
+        assert!(parse_leaking(text).is_none(), "{text}");
     }
 }
 
 #[test]
 fn duplicate_keys_are_noted_and_the_last_counts() {
-    let document = parse(r#"{"a": 1, "a": 2}"#).unwrap();
+    let document = parse_leaking(r#"{"a": 1, "a": 2}"#).unwrap();
     assert!(document.duplicate_keys);
     assert_eq!(document.value.get("a").unwrap().as_u64(), Some(2));
     assert_eq!(document.notes("x").len(), 1);
     let many: Vec<String> = (0..40).map(|at| format!("\"{}\": {at}", at % 20)).collect();
     let text = format!("{{{}}}", many.join(", "));
-    let document = parse(&text).unwrap();
+    let document = parse_leaking(&text).unwrap();
     let values: Vec<_> = document
         .value
         .entries()
@@ -92,10 +92,10 @@ fn ten_thousand_levels_are_bounded() {
             open.repeat(10_000),
             close.repeat(10_000)
         );
-        let document = parse(&deep).unwrap();
+        let document = parse_leaking(&deep).unwrap();
         assert!(document.too_deep && document.is_whole());
         assert_eq!(document.value.get("after").unwrap().as_u64(), Some(2));
-        let cut = parse(&deep[..deep.len() / 2]).unwrap();
+        let cut = parse_leaking(&deep[..deep.len() / 2]).unwrap();
         assert!(cut.truncated && cut.too_deep);
     }
 }
@@ -103,16 +103,16 @@ fn ten_thousand_levels_are_bounded() {
 #[test]
 fn too_many_values_are_cut() {
     let many = format!("[{}0]", "0,".repeat(MAX_VALUES + 10));
-    let document = parse(&many).unwrap();
+    let document = parse_leaking(&many).unwrap();
     assert!(document.too_large && document.truncated);
 }
 
 proptest::proptest! {
     #[test]
     fn never_panics(text in ".{0,200}", json in "[\\[\\]{}\",:0-9a-z\\\\u -]{0,200}") {
-        let _ = parse(&text);
-        let _ = parse(&json);
-        let _ = parse(&format!("{{{json}"));
+        let _ = parse_leaking(&text);
+        let _ = parse_leaking(&json);
+        let _ = parse_leaking(&format!("{{{json}"));
     }
 
     #[test]
@@ -120,7 +120,7 @@ proptest::proptest! {
         let mut out = String::from("[");
         write_string(&text, &mut out);
         out.push(']');
-        let document = parse(&out).unwrap();
+        let document = parse_leaking(&out).unwrap();
         proptest::prop_assert_eq!(document.value.items()[0].as_str(), Some(text.as_str()));
     }
 }
