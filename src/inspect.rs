@@ -24,6 +24,9 @@ const CHUNK_IMAGES: usize = 1024;
 /// Images that one thread looks at in a row, and whose text is one piece.
 const PIECE_IMAGES: usize = 16;
 
+/// What the text of most images fits in, in bytes.
+const IMAGE_TEXT_BYTES: usize = 2 << 10;
+
 /// Fields of the CSV table, in order.
 const CSV_FIELDS: [&str; 14] = [
     "uri",
@@ -76,14 +79,15 @@ pub fn inspect(args: &InspectArgs, out: &mut dyn Write) -> anyhow::Result<()> {
         .collect();
     let folder_options = FolderOptions {
         sidecar_suffixes: SidecarKind::ALL.map(SidecarKind::suffix).to_vec(),
+        unseen: true,
         ..FolderOptions::default()
     };
     let source = FolderSource::new(roots.clone(), folder_options)?;
     let mut walk = source.walk();
     let mut next_chunk = || walk.by_ref().take(CHUNK_IMAGES).map(work).collect::<Vec<WorkItem>>();
+    let clock = StageClock::default();
     let look = |items: &[WorkItem]| {
-        let clock = StageClock::default();
-        let mut piece = Vec::new();
+        let mut piece = Vec::with_capacity(items.len() * IMAGE_TEXT_BYTES);
         let done = items.iter().try_for_each(|item| {
             let (typed, root) = typed[&*item.image.id.root];
             let uri = shown_path(typed, root, &item.image.id.path);

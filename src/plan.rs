@@ -160,6 +160,7 @@ impl RunPlan {
     pub fn source(&self) -> anyhow::Result<FolderSource> {
         let input = &self.config.input;
         let options = FolderOptions {
+            unseen: false,
             include: input.include.clone(),
             exclude: input.exclude.clone(),
             follow_links: input.follow_links,

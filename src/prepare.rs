@@ -11,7 +11,7 @@ use crate::clock::StageClock;
 use crate::decode::{self, DecodeOptions, Spare};
 use crate::metadata::{self, ReadOptions, SidecarKind};
 use crate::record::{
-    DecodedImage, Destination, ErrorKind, Failure, Geometry, GroupSet, ImageRecord, MetadataStatus, Picture,
+    DecodedImage, Destination, ErrorKind, Failure, FileStat, Geometry, GroupSet, ImageRecord, MetadataStatus, Picture,
     RawMetadata, SidecarStamp, Twins, WorkItem,
 };
 
@@ -131,7 +131,7 @@ fn prepare(item: &WorkItem, options: &PrepareOptions, clock: &StageClock) -> Dec
     let wants_signature = plan_decodes && record.recovered.generator.as_deref() == Some("novelai");
     let wants_picture = needs_pixels || wants_stealth || wants_signature;
     let bytes = match bytes {
-        None if wants_stealth => read_whole(item, options),
+        None if wants_stealth => read_whole(item, record.id.stat.size, options),
         bytes => bytes,
     };
     if let Some(bytes) = bytes.as_ref().filter(|_| wants_picture) {
@@ -188,8 +188,12 @@ fn read_image(
     record: &mut ImageRecord,
 ) -> Result<ReadBytes, Failure> {
     let unreadable = |error: std::io::Error| Failure::new(ErrorKind::Unreadable, error.to_string());
-    let found = item.image.id.stat;
     let mut reader = item.image.open.open().map_err(unreadable)?;
+    let is_unseen = item.image.id.stat == FileStat::UNSEEN;
+    if is_unseen {
+        record.id.stat.size = reader.length().map_err(unreadable)?;
+    }
+    let found = record.id.stat;
     if found.size == 0 {
         return Err(Failure::new(ErrorKind::Empty, "the file is empty (0 bytes)"));
     }
@@ -214,7 +218,12 @@ fn read_image(
     } else {
         (metadata::read(&mut *reader, &options.read), None)
     };
-    let now = reader.stat().map_err(unreadable)?;
+    // Of an unseen file nothing is known that could have changed.
+    let now = if is_unseen {
+        None
+    } else {
+        reader.stat().map_err(unreadable)?
+    };
     if now.is_some_and(|now| now != found) || bytes.as_ref().is_some_and(|bytes| bytes.len() as u64 != found.size) {
         record.blake3 = None;
         let message = "the file changed while it was read; the next run takes it again";
@@ -288,9 +297,8 @@ fn may_hide_text(item: &WorkItem, options: &PrepareOptions) -> bool {
     top.is_none_or(|picture| metadata::stealth::is_present(&picture))
 }
 
-/// The whole file, where it is as it was found and within the limit.
-fn read_whole(item: &WorkItem, options: &PrepareOptions) -> Option<Vec<u8>> {
-    let size = item.image.id.stat.size;
+/// The whole file, where it has the size that it was found with and is within the limit.
+fn read_whole(item: &WorkItem, size: u64, options: &PrepareOptions) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let reader = item.image.open.open().ok().filter(|_| size <= options.max_file_bytes)?;
     reader.take(size + 1).read_to_end(&mut bytes).ok()?;

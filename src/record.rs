@@ -65,6 +65,14 @@ pub struct FileStat {
     pub modified_at: i64,
 }
 
+impl FileStat {
+    /// Of a file that was not looked at before it is opened.
+    pub const UNSEEN: Self = Self {
+        size: u64::MAX,
+        modified_at: i64::MIN,
+    };
+}
+
 /// Which files of a kind that generators write stood beside an image, with their sizes and times:
 /// a hash, to notice that one came, changed or went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

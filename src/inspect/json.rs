@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::record::{CharacterPrompt, Confidence, ImageRecord, Recovered, Settings};
+use crate::record::{CharacterPrompt, Confidence, FileStat, ImageRecord, Recovered, Settings};
 
 /// The object.
 #[derive(Serialize)]
@@ -39,7 +39,7 @@ pub(super) struct Image<'r> {
     gps: Option<(f64, f64)>,
     keywords: &'r [String],
     photo_rating: Option<i32>,
-    file_size: u64,
+    file_size: Option<u64>,
     error_kind: Option<&'static str>,
     error: Option<&'r str>,
 }
@@ -125,7 +125,7 @@ impl<'r> Image<'r> {
             gps: facts.gps,
             keywords: &facts.keywords,
             photo_rating: facts.rating,
-            file_size: record.id.stat.size,
+            file_size: (record.id.stat.size != FileStat::UNSEEN.size).then_some(record.id.stat.size),
             error_kind: failure.as_ref().map(|failure| failure.kind.as_str()),
             error: failure.as_ref().map(|failure| failure.message.as_str()),
         }

@@ -31,7 +31,7 @@ pub fn write(recovered: &Recovered) -> String {
 }
 
 /// The fields at their places in an infotext.
-fn parts_of(recovered: &Recovered) -> Infotext {
+fn parts_of(recovered: &Recovered) -> Infotext<'static> {
     let mut parts = Infotext {
         prompt: recovered.prompt.clone().unwrap_or_default(),
         settings: column_settings(recovered),
@@ -66,7 +66,7 @@ fn parts_of(recovered: &Recovered) -> Infotext {
 /// Whether a line of negative prompt must stand even where it is empty: nothing but a line behind it
 /// keeps white space at the end of a prompt or what looks like `SD.Next`'s template in it, and nothing
 /// but an earlier one keeps a line of negative prompt inside a template.
-fn needs_negative_line(parts: &Infotext) -> bool {
+fn needs_negative_line(parts: &Infotext<'_>) -> bool {
     let is_padded = parts.settings.is_empty() && infotext::without_padding(&parts.prompt) != parts.prompt;
     let has_template = !parts.settings.is_empty() && infotext::has_template_line(&parts.prompt);
     let templates = [&parts.template, &parts.negative_template];
@@ -79,7 +79,7 @@ fn needs_negative_line(parts: &Infotext) -> bool {
 
 /// The settings with columns of their own, in the family's order. They stand before all others:
 /// of a key that comes twice the first one counts.
-fn column_settings(recovered: &Recovered) -> Vec<Setting> {
+fn column_settings(recovered: &Recovered) -> Vec<Setting<'static>> {
     let settings = &recovered.settings;
     let is_sd_next = recovered.generator.as_deref() == Some("sd-next");
     let scheduler = if is_sd_next { "Scheduler" } else { "Schedule type" };
@@ -112,7 +112,7 @@ fn column_settings(recovered: &Recovered) -> Vec<Setting> {
 }
 
 /// What was typed before wildcards and styles were applied, where each program keeps it.
-fn add_originals(recovered: &Recovered, parts: &mut Infotext) {
+fn add_originals(recovered: &Recovered, parts: &mut Infotext<'_>) {
     let (positive, negative) = (&recovered.original_prompt, &recovered.original_negative_prompt);
     let keys = match recovered.generator.as_deref() {
         Some("sd-next")
@@ -137,7 +137,7 @@ fn add_originals(recovered: &Recovered, parts: &mut Infotext) {
 }
 
 /// `Lora hashes` as the family writes them, `Lora weights` as Fooocus does.
-fn add_loras(parts: &mut Infotext, loras: &[&Lora]) {
+fn add_loras(parts: &mut Infotext<'_>, loras: &[&Lora]) {
     // A comma or a colon would end the name.
     let named: Vec<&&Lora> = loras.iter().filter(|lora| !lora.name.contains([',', ':'])).collect();
     let list = |value: &dyn Fn(&Lora) -> Option<String>| -> Vec<String> {
@@ -157,7 +157,7 @@ fn add_loras(parts: &mut Infotext, loras: &[&Lora]) {
 
 /// Adds empty settings until the line reads as one: with fewer than three, readers of the family
 /// take it for prompt.
-fn fill_settings_line(settings: &mut Vec<Setting>) {
+fn fill_settings_line(settings: &mut Vec<Setting<'_>>) {
     const FILLERS: [&str; 4] = ["Sampler", "Seed", "Model", "CFG scale"];
     if settings.is_empty() {
         return;
@@ -170,8 +170,8 @@ fn fill_settings_line(settings: &mut Vec<Setting>) {
             continue;
         }
         let filler = Setting {
-            key: key.to_owned(),
-            value: String::new(),
+            key: key.into(),
+            value: "".into(),
         };
         // The first one decides whether a line is looked at.
         let at = if infotext::may_begin_line(&settings[0]) {
@@ -208,10 +208,10 @@ fn plain_key(key: &str) -> String {
     }
 }
 
-fn push(settings: &mut Vec<Setting>, key: &str, value: &str) {
+fn push(settings: &mut Vec<Setting<'_>>, key: &str, value: &str) {
     settings.push(Setting {
-        key: key.to_owned(),
-        value: value.to_owned(),
+        key: key.to_owned().into(),
+        value: value.to_owned().into(),
     });
 }
 

@@ -19,6 +19,9 @@ pub const MAX_BYTES: usize = 64 << 20;
 
 /// One JSON value. It lives as long as the text that it was read from and the arena that it was
 /// read into.
+// The kind is a whole word, so that values are copied by words: as a byte with a boolean beside it,
+// a copy waits until the writes of several odd lengths are done.
+#[repr(u64)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
     /// `null`, and whatever was nested deeper than [`MAX_DEPTH`].
@@ -232,15 +235,16 @@ pub fn parse<'a>(text: &'a str, arena: &'a Arena) -> Option<Document<'a>> {
         text: trimmed,
         at: 0,
         values: 0,
-        items: Vec::new(),
-        entries: Vec::new(),
+        open_values: Vec::new(),
+        open_keys: Vec::new(),
         unescaped: String::new(),
         truncated: false,
         too_deep: false,
         too_large: false,
         duplicate_keys: false,
     };
-    let value = parser.value(0).ok()?;
+    parser.value(0).ok()?;
+    let value = parser.open_values.pop()?;
     let rest = trimmed.get(parser.at..).unwrap_or_default();
     Some(Document {
         value,
@@ -277,10 +281,11 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     values: usize,
-    /// Elements of the arrays that are open, the innermost last; a whole one goes to the arena.
-    items: Vec<Value<'a>>,
-    /// The same for objects.
-    entries: Vec<Entry<'a>>,
+    /// The values so far of the arrays and objects that are open, the innermost last; those of one
+    /// that is whole go to the arena.
+    open_values: Vec<Value<'a>>,
+    /// The keys so far of the open objects.
+    open_keys: Vec<&'a str>,
     /// The string being unescaped.
     unescaped: String,
     truncated: bool,
@@ -300,29 +305,32 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value<'a>, Stop> {
+    /// Reads one value on top of the open ones. (Handed back, each would be copied several times.)
+    fn value(&mut self, depth: usize) -> Result<(), Stop> {
         self.skip_space();
         if self.values >= MAX_VALUES {
             self.too_large = true;
             return Err(Stop::End);
         }
         self.values += 1;
-        match self.peek().ok_or(Stop::End)? {
+        let value = match self.peek().ok_or(Stop::End)? {
             b'{' | b'[' if depth >= MAX_DEPTH => {
                 self.too_deep = true;
                 self.skip_nested()?;
-                Ok(Value::Null)
+                Value::Null
             }
-            b'{' => self.object(depth),
-            b'[' => self.array(depth),
-            b'"' => Ok(Value::String(self.string()?)),
-            _ => self.word(),
-        }
+            b'{' => Value::Object(self.object(depth)?),
+            b'[' => Value::Array(self.array(depth)?),
+            b'"' => Value::String(self.string()?),
+            _ => self.word()?,
+        };
+        self.open_values.push(value);
+        Ok(())
     }
 
-    fn object(&mut self, depth: usize) -> Result<Value<'a>, Stop> {
+    fn object(&mut self, depth: usize) -> Result<&'a [Entry<'a>], Stop> {
         self.at += 1;
-        let first = self.entries.len();
+        let (first_key, first_value) = (self.open_keys.len(), self.open_values.len());
         loop {
             match self.object_entry(depth) {
                 Ok(true) => {}
@@ -334,15 +342,17 @@ impl<'a> Parser<'a> {
                 Err(Stop::Syntax) => return Err(Stop::Syntax),
             }
         }
-        let entries = &self.entries[first..];
-        let entries: &[Entry<'a>] = if has_duplicates(entries) {
+        let (keys, values) = (&self.open_keys[first_key..], &self.open_values[first_value..]);
+        let entries: &[Entry<'a>] = if has_duplicates(keys) {
             self.duplicate_keys = true;
-            self.arena.alloc_slice_copy(&last_of_each(entries))
+            self.arena.alloc_slice_copy(&last_of_each(keys, values))
         } else {
-            self.arena.alloc_slice_copy(entries)
+            self.arena
+                .alloc_slice_fill_iter(keys.iter().copied().zip(values.iter().copied()))
         };
-        self.entries.truncate(first);
-        Ok(Value::Object(entries))
+        self.open_keys.truncate(first_key);
+        self.open_values.truncate(first_value);
+        Ok(entries)
     }
 
     /// Adds the next entry; false after the closing brace.
@@ -360,18 +370,18 @@ impl<'a> Parser<'a> {
                     b':' => self.at += 1,
                     _ => return Err(Stop::Syntax),
                 }
-                let value = self.value(depth + 1)?;
+                self.value(depth + 1)?;
+                self.open_keys.push(key);
                 self.ensure_separated(b'}')?;
-                self.entries.push((key, value));
                 Ok(true)
             }
             _ => Err(Stop::Syntax),
         }
     }
 
-    fn array(&mut self, depth: usize) -> Result<Value<'a>, Stop> {
+    fn array(&mut self, depth: usize) -> Result<&'a [Value<'a>], Stop> {
         self.at += 1;
-        let first = self.items.len();
+        let first = self.open_values.len();
         loop {
             match self.array_item(depth) {
                 Ok(true) => {}
@@ -383,9 +393,9 @@ impl<'a> Parser<'a> {
                 Err(Stop::Syntax) => return Err(Stop::Syntax),
             }
         }
-        let items = self.arena.alloc_slice_copy(&self.items[first..]);
-        self.items.truncate(first);
-        Ok(Value::Array(items))
+        let items = self.arena.alloc_slice_copy(&self.open_values[first..]);
+        self.open_values.truncate(first);
+        Ok(items)
     }
 
     /// Adds the next element; false after the closing bracket.
@@ -395,9 +405,8 @@ impl<'a> Parser<'a> {
             self.at += 1;
             return Ok(false);
         }
-        let value = self.value(depth + 1)?;
+        self.value(depth + 1)?;
         self.ensure_separated(b']')?;
-        self.items.push(value);
         Ok(true)
     }
 
@@ -549,24 +558,25 @@ fn is_number(word: &str) -> bool {
     digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && word.parse::<f64>().is_ok()
 }
 
-/// Whether a key stands in `entries` twice.
-fn has_duplicates(entries: &[Entry<'_>]) -> bool {
+/// Whether a key stands in `keys` twice.
+fn has_duplicates(keys: &[&str]) -> bool {
     /// Up to here comparing the keys that look alike is cheaper than hashing.
     const FEW: usize = 64;
-    if entries.len() > FEW {
-        let mut seen = HashSet::with_capacity(entries.len());
-        return entries.iter().any(|(key, _)| !seen.insert(*key));
+    if keys.len() > FEW {
+        let mut seen = HashSet::with_capacity(keys.len());
+        return keys.iter().any(|key| !seen.insert(*key));
     }
     let mut seen = 0_u64;
-    entries.iter().enumerate().any(|(index, (key, _))| {
+    keys.iter().enumerate().any(|(index, key)| {
         let mark = name_mark(key);
         let may_be_there = seen & mark != 0;
         seen |= mark;
-        may_be_there && entries[..index].iter().any(|(k, _)| k == key)
+        may_be_there && keys[..index].contains(key)
     })
 }
 
 /// One bit of 64 for a name, by its length and its ends: names with different bits differ.
+#[inline]
 pub fn name_mark(name: &str) -> u64 {
     let bytes = name.as_bytes();
     let end = |byte: Option<&u8>| byte.copied().map_or(0, u32::from);
@@ -578,10 +588,10 @@ pub fn name_mark(name: &str) -> u64 {
 }
 
 /// The last value of each key, where the key first stood.
-fn last_of_each<'a>(entries: &[Entry<'a>]) -> Vec<Entry<'a>> {
-    let mut places: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
-    let mut kept: Vec<Entry<'a>> = Vec::with_capacity(entries.len());
-    for (key, value) in entries {
+fn last_of_each<'a>(keys: &[&'a str], values: &[Value<'a>]) -> Vec<Entry<'a>> {
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(keys.len());
+    let mut kept: Vec<Entry<'a>> = Vec::with_capacity(keys.len());
+    for (key, value) in keys.iter().zip(values) {
         match places.get(key) {
             Some(place) => kept[*place].1 = *value,
             None => {

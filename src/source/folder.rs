@@ -122,6 +122,8 @@ pub struct FolderOptions {
     pub sidecar_suffixes: Vec<&'static str>,
     /// Folders that are never entered (the output).
     pub skip_folders: Vec<PathBuf>,
+    /// Leaves each file's size and time to whoever opens it: [`FileStat::UNSEEN`] until then.
+    pub unseen: bool,
 }
 
 /// Images in folders and single files.
@@ -191,12 +193,23 @@ fn glob_set(globs: &[String]) -> Result<GlobSet, globset::Error> {
     builder.build()
 }
 
+/// What is left of `path` behind `folder`; all of it where it is not in there.
+fn in_folder<'p>(path: &'p Path, folder: &Path) -> &'p Path {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = path.as_os_str().as_bytes();
+    // A walk joins names to the folder as it is written, so there is seldom need to take paths apart.
+    match bytes.strip_prefix(folder.as_os_str().as_bytes()) {
+        Some([b'/', rest @ ..]) if !rest.starts_with(b"/") => Path::new(std::ffi::OsStr::from_bytes(rest)),
+        _ => path.strip_prefix(folder).unwrap_or(path),
+    }
+}
+
 fn has_image_extension(path: &Path) -> bool {
     let Some(extension) = path.extension().and_then(|e| e.to_str()) else {
         return false;
     };
-    let extension = extension.to_ascii_lowercase();
-    IMAGE_EXTENSIONS.contains(&extension.as_str()) || METADATA_ONLY_EXTENSIONS.contains(&extension.as_str())
+    let mut known = IMAGE_EXTENSIONS.iter().chain(&METADATA_ONLY_EXTENSIONS);
+    known.any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 impl Source for FolderSource {
@@ -237,7 +250,7 @@ impl Source for FolderSource {
             },
             open: Arc::new(LocalFile {
                 path: file,
-                length: stat.size,
+                length: Some(stat.size),
             }),
         })
     }
@@ -334,7 +347,7 @@ impl FolderWalk<'_> {
         if !(file_type.is_file() || (entry.depth() == 0 && entry.path().is_file())) {
             return None;
         }
-        let path_in_root = path_text(entry.path().strip_prefix(&root.folder).unwrap_or(entry.path()));
+        let path_in_root = path_text(in_folder(entry.path(), &root.folder));
         match self.source.takes_file(entry.path(), &path_in_root) {
             Ok(true) => {}
             Ok(false) => return None,
@@ -343,8 +356,13 @@ impl FolderWalk<'_> {
                 return None;
             }
         }
-        let metadata = match std::fs::metadata(entry.path()) {
-            Ok(metadata) => metadata,
+        let looked_at = if self.source.options.unseen {
+            Ok(None)
+        } else {
+            std::fs::metadata(entry.path()).map(|metadata| Some(file_stat(&metadata)))
+        };
+        let stat = match looked_at {
+            Ok(stat) => stat,
             // Deleted between listing and looking: it is simply not there any more.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -366,12 +384,12 @@ impl FolderWalk<'_> {
                 uri: path_text(entry.path()),
                 root: root.name.clone(),
                 path: path_in_root,
-                stat: file_stat(&metadata),
+                stat: stat.unwrap_or(FileStat::UNSEEN),
                 sidecars,
             },
             open: Arc::new(LocalFile {
                 path: entry.path().to_path_buf(),
-                length: metadata.len(),
+                length: stat.map(|stat| stat.size),
             }),
         })
     }

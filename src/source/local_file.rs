@@ -11,14 +11,15 @@ use crate::record::{FileStat, OpenImage, ReadSeek};
 /// A file on a file system.
 pub(super) struct LocalFile {
     pub path: PathBuf,
-    /// Bytes when it was found.
-    pub length: u64,
+    /// Bytes when it was found; none where it was not looked at.
+    pub length: Option<u64>,
 }
 
 /// An open file. It is read by position and looked at as what was opened: one call each.
 struct OpenFile {
     file: std::fs::File,
-    /// Bytes when it was found; one that has another length by now is told by its `stat`.
+    /// Bytes when it was found or else opened; one that has another length by now is told by its
+    /// `stat`.
     length: u64,
 }
 
@@ -50,10 +51,12 @@ impl ReadSeek for OpenFile {
 
 impl OpenImage for LocalFile {
     fn open(&self) -> io::Result<Box<dyn ReadSeek>> {
-        Ok(Box::new(OpenFile {
-            file: std::fs::File::open(&self.path)?,
-            length: self.length,
-        }))
+        let file = std::fs::File::open(&self.path)?;
+        let length = match self.length {
+            Some(length) => length,
+            None => file.metadata()?.len(),
+        };
+        Ok(Box::new(OpenFile { file, length }))
     }
 
     fn open_sidecar(&self, suffix: &str) -> Option<io::Result<Box<dyn Read>>> {

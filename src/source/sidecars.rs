@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::local_file::file_stat;
@@ -68,6 +69,17 @@ struct Listing {
     names: Option<HashSet<OsString>>,
 }
 
+impl Listing {
+    /// Whether `image` is right in this folder, by its path as it is written, and no sidecar is.
+    /// Taking every path apart would cost more than all else that is done for an image here.
+    fn is_empty_and_has(&self, image: &Path) -> bool {
+        let folder = self.folder.as_os_str().as_bytes();
+        let name = image.as_os_str().as_bytes().strip_prefix(folder);
+        self.names.as_ref().is_some_and(HashSet::is_empty)
+            && name.is_some_and(|name| memchr::memrchr(b'/', name) == Some(0))
+    }
+}
+
 impl Listings {
     /// The stamp of an image that was named by itself.
     pub(super) fn stamp_of_named(&mut self, image: &Path, suffixes: &[&str]) -> SidecarStamp {
@@ -84,6 +96,9 @@ impl Listings {
 
     /// The stamp of an image that the walk has come to.
     pub(super) fn stamp(&mut self, image: &Path, suffixes: &[&str]) -> SidecarStamp {
+        if self.open.last().is_some_and(|last| last.is_empty_and_has(image)) {
+            return SidecarStamp::NONE;
+        }
         let Some(folder) = image.parent().filter(|_| !suffixes.is_empty()) else {
             return SidecarStamp::NONE;
         };

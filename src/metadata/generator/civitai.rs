@@ -27,14 +27,13 @@ pub fn is_graph(object: &Value<'_>) -> bool {
 }
 
 /// Interprets Civitai's graph: the text of `extraMetadata`, and from the graph what it leaves open.
-pub fn interpret_graph(object: &Value<'_>) -> Option<Recovered> {
-    let mut graph = comfyui::interpret_api(object, None)?;
+pub fn interpret_graph(object: &Value<'_>, arena: &Arena) -> Option<Recovered> {
+    let mut graph = comfyui::interpret_api(object, None, arena)?;
     graph.generator = Some("civitai".to_owned());
-    let arena = Arena::new();
     let inner = object
         .get("extraMetadata")
         .and_then(Value::as_str)
-        .and_then(|text| json::parse(text, &arena));
+        .and_then(|text| json::parse(text, arena));
     let Some(inner) = inner else { return Some(graph) };
     let mut recovered = super::fields::named("civitai");
     for (key, value) in inner.value.entries() {
@@ -135,7 +134,7 @@ Steps: 30, Sampler: DPM++ 2M Karras, CFG scale: 7, Seed: 1, Created Date: 2025-0
             "extraMetadata":"{\"prompt\":\"typed\",\"negativePrompt\":\"bad\",\"steps\":25,\"sampler\":\"euler_ancestral\",\"seed\":1311178179,\"workflowId\":\"x\"}"}"#;
         let document = json::parse_leaking(text).unwrap();
         assert!(is_graph(&document.value));
-        let recovered = interpret_graph(&document.value).unwrap();
+        let recovered = interpret_graph(&document.value, &Arena::new()).unwrap();
         assert_eq!(recovered.generator.as_deref(), Some("civitai"));
         assert_eq!(recovered.prompt.as_deref(), Some("typed"));
         assert_eq!(recovered.settings.seed, Some(1_311_178_179));

@@ -16,27 +16,27 @@ use self::conditioning::{Conditioning, Side};
 use self::graph::{Graph, Input};
 use super::fields::{conclude, extra, named};
 use super::loras;
-use crate::metadata::json::{self, Value};
+use crate::metadata::json::{self, Arena, Value};
 use crate::record::{Confidence, MetadataStatus, Recovered};
 
 /// Width and height of the picture in the file, to tell several outputs apart.
 pub type PictureSize = Option<(u32, u32)>;
 
-/// Interprets an API graph; `None` where the object is none.
-pub fn interpret_api(object: &Value<'_>, picture: PictureSize) -> Option<Recovered> {
+/// Interprets an API graph, which is read into `arena`; `None` where the object is none.
+pub fn interpret_api(object: &Value<'_>, picture: PictureSize, arena: &Arena) -> Option<Recovered> {
     if !graph::is_api_graph(object) {
         return None;
     }
-    let graph = graph::from_api(object)?;
+    let graph = graph::from_api(object, arena)?;
     Some(interpret_graph(&graph, picture, Confidence::Graph))
 }
 
-/// Interprets a UI graph; `None` where the object is none. Its prompt is heuristic.
-pub fn interpret_ui(object: &Value<'_>, picture: PictureSize) -> Option<Recovered> {
+/// Interprets a UI graph, which is read into `arena`; `None` where the object is none. Its prompt is heuristic.
+pub fn interpret_ui(object: &Value<'_>, picture: PictureSize, arena: &Arena) -> Option<Recovered> {
     if !workflow::is_ui_graph(object) {
         return None;
     }
-    let Some(graph) = workflow::from_ui(object) else {
+    let Some(graph) = workflow::from_ui(object, arena) else {
         return Some(Recovered {
             status: MetadataStatus::WorkflowOnly,
             ..named("comfyui")
@@ -189,7 +189,7 @@ fn add_extras(graph: &Graph<'_>, samplers: &[usize], chosen: usize, recovered: &
     /// Other samplers that are listed.
     const MAX_OTHERS: usize = 16;
     let node = &graph.nodes[chosen];
-    for (name, input) in &node.inputs {
+    for (name, input) in node.inputs {
         if let Input::Value(value) = input {
             let is_random_seed = name.ends_with("seed") && recovered.settings.seed.is_none();
             if !COLUMNS.contains(&name.as_ref()) || is_random_seed {
@@ -201,7 +201,7 @@ fn add_extras(graph: &Graph<'_>, samplers: &[usize], chosen: usize, recovered: &
         let node = &graph.nodes[*index];
         let mut text = String::from("{\"class_type\":");
         json::write_string(&node.class, &mut text);
-        for (name, input) in &node.inputs {
+        for (name, input) in node.inputs {
             if let Input::Value(value) = input {
                 text.push(',');
                 json::write_string(name, &mut text);

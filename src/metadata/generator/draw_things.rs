@@ -66,7 +66,7 @@ pub fn interpret_description(text: &str) -> Option<Recovered> {
     recovered.prompt = Some(prompt.to_owned());
     recovered.negative_prompt = Some(negative.to_owned());
     for setting in settings {
-        let column = match setting.key.as_str() {
+        let column = match setting.key.as_ref() {
             "Steps" => Column::Steps,
             "Sampler" => Column::Sampler,
             "Guidance Scale" => Column::CfgScale,

@@ -9,7 +9,7 @@ pub use super::infotext_settings::{MAX_KEY_BYTES, is_key};
 
 /// The parts of an infotext, verbatim.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Infotext {
+pub struct Infotext<'a> {
     /// The prompt; may be empty.
     pub prompt: String,
     /// The negative prompt, where there is a line for it; may be empty.
@@ -19,18 +19,18 @@ pub struct Infotext {
     /// SD.Next: the same for the negative prompt.
     pub negative_template: Option<String>,
     /// The settings in the order of the file; empty where there is no settings line.
-    pub settings: Vec<Setting>,
+    pub settings: Vec<Setting<'a>>,
     /// Lines after the settings line, which belong to no part.
     pub trailing: String,
 }
 
-impl Infotext {
+impl Infotext<'_> {
     /// The value of the first setting named `key`, whatever its case.
     pub fn setting(&self, key: &str) -> Option<&str> {
         self.settings
             .iter()
             .find(|setting| setting.key.eq_ignore_ascii_case(key))
-            .map(|setting| setting.value.as_str())
+            .map(|setting| setting.value.as_ref())
     }
 
     /// The first value of `key` that is not blank.
@@ -38,7 +38,7 @@ impl Infotext {
         self.settings
             .iter()
             .filter(|setting| setting.key.eq_ignore_ascii_case(key))
-            .map(|setting| setting.value.as_str())
+            .map(|setting| setting.value.as_ref())
             .find(|value| !value.trim().is_empty())
     }
 
@@ -64,7 +64,7 @@ const MAX_CANDIDATES: usize = 64;
 /// Splits `text`. Always gives something: without a settings line all of it is prompt (and
 /// negative prompt), so a caller that needs to know whether this *is* infotext asks
 /// [`looks_like_infotext`] or checks `settings`.
-pub fn split(text: &str) -> Infotext {
+pub fn split(text: &str) -> Infotext<'_> {
     let text = without_padding(text.trim_start_matches(['\0', '\u{feff}']));
     let mut parts = Infotext::default();
     let (head, jammed) = match find_settings(text) {
@@ -105,16 +105,16 @@ pub fn has_template_line(text: &str) -> bool {
 }
 
 /// Where the settings line is.
-struct SettingsPlace {
+struct SettingsPlace<'a> {
     start: usize,
     /// It follows the prompt on the same line, as after copying with tools that drop line breaks.
     jammed: bool,
-    line: SettingsLine,
+    line: SettingsLine<'a>,
 }
 
 /// The last line that passes the settings test, or else the first place inside a line where one
 /// begins.
-fn find_settings(text: &str) -> Option<SettingsPlace> {
+fn find_settings(text: &str) -> Option<SettingsPlace<'_>> {
     let mut end = text.len();
     let mut tried = 0;
     while tried < MAX_CANDIDATES {
@@ -141,7 +141,7 @@ fn find_settings(text: &str) -> Option<SettingsPlace> {
 
 /// Settings that start in the middle of a line: the first `Steps:` with a bare number after which
 /// the rest reads as settings.
-fn find_jammed_settings(text: &str) -> Option<SettingsPlace> {
+fn find_jammed_settings(text: &str) -> Option<SettingsPlace<'_>> {
     const MARK: &str = "Steps: ";
     text.match_indices(MARK)
         .filter(|(at, _)| *at > 0 && !text[..*at].ends_with(|c: char| c.is_alphanumeric()))
@@ -172,7 +172,7 @@ fn starts_with_known_key(line: &str) -> bool {
 }
 
 /// Whether scanned settings are a settings line.
-fn passes_test(settings: &[Setting]) -> bool {
+fn passes_test(settings: &[Setting<'_>]) -> bool {
     let known = settings.iter().filter(|setting| is_known_key(&setting.key)).count();
     let steps_first = settings
         .first()
@@ -187,17 +187,17 @@ fn is_plain_number(value: &str) -> bool {
 }
 
 /// Whether settings, written as a line, are found again as one.
-pub fn is_settings_line(settings: &[Setting]) -> bool {
+pub fn is_settings_line(settings: &[Setting<'_>]) -> bool {
     settings.first().is_some_and(may_begin_line) && passes_test(settings)
 }
 
 /// Whether a line that begins with this setting is looked at as a settings line.
-pub fn may_begin_line(first: &Setting) -> bool {
+pub fn may_begin_line(first: &Setting<'_>) -> bool {
     starts_with_known_key(&format!("{}:", first.key)) && (first.key != "Steps" || is_plain_number(&first.value))
 }
 
 /// Splits what stands before the settings line.
-fn split_head(head: &str, jammed: bool, parts: &mut Infotext) {
+fn split_head(head: &str, jammed: bool, parts: &mut Infotext<'_>) {
     let negative = match line_start(head, NEGATIVE_MARK) {
         Some(start) => Some(start),
         None if jammed => head.rfind(NEGATIVE_MARK),
@@ -270,7 +270,7 @@ fn without_line_break(text: &str) -> &str {
 
 /// Writes the parts back as the family writes them: the settings' values quoted where they hold a
 /// comma, a colon, a quote or a line break and are not JSON themselves.
-pub fn write(parts: &Infotext) -> String {
+pub fn write(parts: &Infotext<'_>) -> String {
     let mut out = parts.prompt.clone();
     for (mark, text) in [
         (NEGATIVE_MARK, &parts.negative_prompt),
@@ -306,7 +306,7 @@ fn break_line(out: &mut String) {
 }
 
 /// Appends one settings line.
-fn write_settings(settings: &[Setting], out: &mut String) {
+fn write_settings(settings: &[Setting<'_>], out: &mut String) {
     for (index, Setting { key, value }) in settings.iter().enumerate() {
         if index > 0 {
             out.push_str(", ");

@@ -62,7 +62,7 @@ pub fn interpret(text: &str, origin: Origin) -> Option<Recovered> {
 }
 
 /// The typed fields of a split infotext.
-pub fn from_parts(parts: Infotext, origin: Origin) -> Recovered {
+pub fn from_parts(parts: Infotext<'_>, origin: Origin) -> Recovered {
     let family = family(&parts, origin);
     let is_civitai = family.generator == "civitai";
     let resources = parts
@@ -79,7 +79,7 @@ pub fn from_parts(parts: Infotext, origin: Origin) -> Recovered {
     for Setting { key, value } in parts.settings {
         match COLUMNS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key)) {
             Some((_, column)) => put(&mut recovered, *column, &key, &value),
-            None => recovered.parameters_extra.push((key, value)),
+            None => recovered.parameters_extra.push((key.into_owned(), value.into_owned())),
         }
     }
     if !parts.trailing.is_empty() {
@@ -104,7 +104,7 @@ struct Family {
 }
 
 /// Decides by `App` and `Version` first, then by keys that only one program writes.
-fn family(parts: &Infotext, origin: Origin) -> Family {
+fn family(parts: &Infotext<'_>, origin: Origin) -> Family {
     let generator = |generator| Family { generator, also: None };
     if let Some(app) = parts.value("App") {
         return generator(if app == "SD.Next" {
@@ -191,7 +191,7 @@ fn is_commit(version: &str) -> bool {
 }
 
 /// LoRAs called in the prompt, with the hashes that the settings give.
-fn find_loras(parts: &Infotext) -> Vec<crate::record::Lora> {
+fn find_loras(parts: &Infotext<'_>) -> Vec<crate::record::Lora> {
     let mut found = loras::in_prompt(&parts.prompt);
     if let Some(list) = parts.setting("Lora hashes") {
         loras::add_hash_list(&mut found, list);

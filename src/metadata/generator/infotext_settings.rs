@@ -11,18 +11,18 @@ use crate::metadata::json::{self, Arena};
 
 /// One setting of the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
+pub struct Setting<'a> {
     /// The key as written, without the colon.
-    pub key: String,
+    pub key: Cow<'a, str>,
     /// The value; unescaped where it was a quoted string, otherwise as written.
-    pub value: String,
+    pub value: Cow<'a, str>,
 }
 
 /// A scanned settings line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SettingsLine {
+pub struct SettingsLine<'a> {
     /// The settings in the order of the line.
-    pub settings: Vec<Setting>,
+    pub settings: Vec<Setting<'a>>,
     /// Bytes read, up to the line break after the last value or the end of the text.
     pub length: usize,
 }
@@ -138,23 +138,25 @@ fn is_written_like_key(key: &str) -> bool {
 }
 
 /// Scans the settings at the start of `text`, to the line break that ends them.
-pub fn scan(text: &str) -> SettingsLine {
+pub fn scan(text: &str) -> SettingsLine<'_> {
     let mut scanner = Scanner {
         text,
         at: 0,
         line_end: 0,
+        next_key: (0, 0),
         look_ahead: 4 * text.len() + (1 << 16),
     };
     let mut line = SettingsLine::default();
     loop {
         scanner.skip_separators();
-        let Some(key) = key_at(scanner.rest()) else {
+        let Some(key) = scanner.key() else {
             let segment = scanner.bare(false);
             match line.settings.last_mut() {
                 // A bare value went on after its comma.
                 Some(last) if !segment.is_empty() => {
-                    last.value.push_str(", ");
-                    last.value.push_str(segment);
+                    let value = last.value.to_mut();
+                    value.push_str(", ");
+                    value.push_str(segment);
                     continue;
                 }
                 _ => break,
@@ -163,8 +165,8 @@ pub fn scan(text: &str) -> SettingsLine {
         scanner.at += key.len() + 1;
         let value = scanner.value(is_prose_key(key));
         line.settings.push(Setting {
-            key: key.to_owned(),
-            value: value.into_owned(),
+            key: Cow::Borrowed(key),
+            value,
         });
         if scanner.at_line_end() {
             break;
@@ -180,6 +182,8 @@ struct Scanner<'a> {
     at: usize,
     /// End of the line that `at` is in, once it was looked for.
     line_end: usize,
+    /// Where the key after the last bare value starts, and how long it is.
+    next_key: (usize, usize),
     /// Bytes that may still be looked at twice.
     look_ahead: usize,
 }
@@ -187,6 +191,15 @@ struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     fn rest(&self) -> &'a str {
         &self.text[self.at..]
+    }
+
+    /// The key that comes next.
+    fn key(&self) -> Option<&'a str> {
+        let rest = self.rest();
+        match self.next_key {
+            (at, length) if at == self.at && length > 0 => Some(&rest[..length]),
+            _ => key_at(rest),
+        }
     }
 
     fn at_line_end(&self) -> bool {
@@ -276,9 +289,10 @@ impl<'a> Scanner<'a> {
         let mut from = 0;
         while let Some(comma) = line[from..].find(',').map(|found| found + from) {
             let next = line[comma + 1..].trim_start_matches([' ', '\t', ',']);
-            if key_at(next)
-                .is_some_and(|key| !prose || key.starts_with(|c: char| c.is_ascii_uppercase()) || is_known_key(key))
-            {
+            let key = key_at(next)
+                .filter(|key| !prose || key.starts_with(|c: char| c.is_ascii_uppercase()) || is_known_key(key));
+            if let Some(key) = key {
+                self.next_key = (self.line_end - next.len(), key.len());
                 end = comma;
                 break;
             }
@@ -358,7 +372,7 @@ mod tests {
         scan(text)
             .settings
             .into_iter()
-            .map(|setting| (setting.key, setting.value))
+            .map(|setting| (setting.key.into_owned(), setting.value.into_owned()))
             .collect()
     }
 

@@ -218,9 +218,10 @@ mod tests {
                 hash: None
             }]
         );
-        let flux =
-            json::parse_leaking(r#"{"generation_mode":"flux_txt2img","positive_prompt":"a","app_version":"5","guidance":4}"#)
-                .unwrap();
+        let flux = json::parse_leaking(
+            r#"{"generation_mode":"flux_txt2img","positive_prompt":"a","app_version":"5","guidance":4}"#,
+        )
+        .unwrap();
         let recovered = interpret(&flux.value);
         assert_eq!(
             (recovered.negative_prompt, recovered.settings.guidance),

@@ -230,7 +230,7 @@ pub fn slot_name(entry: &RawEntry) -> String {
     if entry.key.is_empty() {
         entry.slot.clone()
     } else {
-        format!("{}:{}", entry.slot, entry.key)
+        [&entry.slot, ":", &entry.key].concat()
     }
 }
 

@@ -102,7 +102,7 @@ impl Search {
         }
         let arena = Arena::new();
         if let Some(json) = format::json_text(&entry.text, &arena) {
-            self.json(position, entry, &json, entries, picture);
+            self.json(position, entry, &json, entries, picture, &arena);
             return;
         }
         if let Some((rank, recovered)) = plain_text(entry) {
@@ -120,10 +120,11 @@ impl Search {
         json: &JsonText<'_>,
         entries: &[&RawEntry],
         picture: PictureSize,
+        arena: &Arena,
     ) {
         let object = &json.document.value;
         let mut notes = json.document.notes(&provenance::slot_name(entry));
-        let found = interpret_object(object, entries, picture, 0);
+        let found = interpret_object(object, entries, picture, arena, 0);
         if found.is_empty() {
             // A prompt that is a JSON document reaches this only without a settings line.
             let is_own = OWN_JSON_KEYS.contains(&entry.key.as_str());
@@ -165,13 +166,13 @@ impl Search {
 
     /// A graph that ran beside other parameters completes them.
     fn join_graphs(&mut self) {
-        let Some(at) = self
-            .hits
-            .iter()
-            .position(|hit| matches!(hit.rank, Format::ApiGraph | Format::UiGraph))
-        else {
+        let is_graph = |hit: &Hit| matches!(hit.rank, Format::ApiGraph | Format::UiGraph);
+        let Some(at) = self.hits.iter().position(is_graph) else {
             return;
         };
+        if self.hits.iter().all(is_graph) {
+            return;
+        }
         let graph = self.hits[at].recovered.clone();
         let ran = self.hits[at].rank == Format::ApiGraph;
         for hit in &mut self.hits {
@@ -241,10 +242,11 @@ fn interpret_object(
     object: &Value<'_>,
     entries: &[&RawEntry],
     picture: PictureSize,
+    arena: &Arena,
     depth: usize,
 ) -> Vec<(Format, Recovered)> {
     let Some(format) = format::of_object(object) else {
-        return wrapped_graphs(object, entries, picture, depth);
+        return wrapped_graphs(object, entries, picture, arena, depth);
     };
     let recovered = match format {
         Format::SwarmUi => swarmui::interpret(object),
@@ -258,9 +260,9 @@ fn interpret_object(
         Format::NovelAi => novelai::interpret(object, beside_novelai(entries)),
         Format::HfSpace => Some(hf_space::interpret(object)),
         Format::EasyDiffusion => Some(easy_diffusion::interpret(object)),
-        Format::CivitaiGraph => civitai::interpret_graph(object),
-        Format::ApiGraph => comfyui::interpret_api(object, picture),
-        Format::UiGraph => comfyui::interpret_ui(object, picture),
+        Format::CivitaiGraph => civitai::interpret_graph(object, arena),
+        Format::ApiGraph => comfyui::interpret_api(object, picture, arena),
+        Format::UiGraph => comfyui::interpret_ui(object, picture, arena),
         Format::InvokeAiDream | Format::Infotext | Format::Midjourney | Format::Extras => None,
     };
     recovered.map(|recovered| (format, recovered)).into_iter().collect()
@@ -271,18 +273,18 @@ fn wrapped_graphs(
     object: &Value<'_>,
     entries: &[&RawEntry],
     picture: PictureSize,
+    arena: &Arena,
     depth: usize,
 ) -> Vec<(Format, Recovered)> {
     const MAX_WRAPS: usize = 3;
     if depth >= MAX_WRAPS {
         return Vec::new();
     }
-    let arena = Arena::new();
     for key in ["prompt", "workflow", "extra_pnginfo", "Comment"] {
         let found = match object.get(key) {
-            Some(inner @ Value::Object(_)) => interpret_object(inner, entries, picture, depth + 1),
-            Some(Value::String(text)) => match json::parse(text, &arena).filter(json::Document::is_whole) {
-                Some(inner) => interpret_object(&inner.value, entries, picture, depth + 1),
+            Some(inner @ Value::Object(_)) => interpret_object(inner, entries, picture, arena, depth + 1),
+            Some(Value::String(text)) => match json::parse(text, arena).filter(json::Document::is_whole) {
+                Some(inner) => interpret_object(&inner.value, entries, picture, arena, depth + 1),
                 None => continue,
             },
             _ => continue,

@@ -170,13 +170,8 @@ fn visit(graph: &Graph<'_>, link: Link, side: Side, result: &mut Conditioning) -
 }
 
 /// For a node with both sides: the input that the output slot hands on.
-fn side_input<'n>(node: &'n Node<'_>, slot: usize, side: Side) -> Option<&'n str> {
-    let named = |wanted: &str| {
-        node.inputs
-            .iter()
-            .find(|(name, _)| name == wanted)
-            .map(|(name, _)| name.as_ref())
-    };
+fn side_input<'a>(node: &Node<'a>, slot: usize, side: Side) -> Option<&'a str> {
+    let named = |wanted: &str| node.named(wanted).map(|(name, _)| *name);
     if let (Some(positive), Some(negative)) = (named("positive_prompt"), named("negative_prompt")) {
         return Some(if side == Side::Positive { positive } else { negative });
     }

@@ -2,10 +2,9 @@
 //! value or a link to a node's output slot. The API graph (what ran) is read here, the UI graph in
 //! `workflow`.
 
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 
-use crate::metadata::json::Value;
+use crate::metadata::json::{Arena, Value, name_mark};
 
 /// Most nodes of one graph; the largest workflows seen hold a few thousand.
 pub const MAX_NODES: usize = 50_000;
@@ -23,7 +22,7 @@ pub struct Link {
 }
 
 /// What feeds an input.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Input<'a> {
     /// A node's output.
     Link(Link),
@@ -33,25 +32,51 @@ pub enum Input<'a> {
     Dangling,
 }
 
+/// An input and its name.
+pub type NamedInput<'a> = (&'a str, Input<'a>);
+
 /// One node.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Node<'a> {
     /// Its id in the file; not always a number (`37:8`, `CheckpointLoader_Base`).
-    pub id: Cow<'a, str>,
+    pub id: &'a str,
     /// Its class.
-    pub class: Cow<'a, str>,
+    pub class: &'a str,
     /// Named inputs in the order of the file.
-    pub inputs: Vec<(Cow<'a, str>, Input<'a>)>,
+    pub inputs: &'a [NamedInput<'a>],
+    /// The marks of the inputs' names: a node is asked for dozens of inputs that it has not.
+    marks: u64,
+    /// The letters of the class.
+    letters: u32,
 }
 
 impl<'a> Node<'a> {
+    /// A node of `class` with `inputs`.
+    pub fn new(id: &'a str, class: &'a str, inputs: &'a [NamedInput<'a>]) -> Self {
+        let marks = inputs.iter().fold(0, |marks, (name, _)| marks | name_mark(name));
+        let letters = letters(class);
+        Self {
+            id,
+            class,
+            inputs,
+            marks,
+            letters,
+        }
+    }
+
     /// The input named `name`.
-    pub fn input(&self, name: &str) -> Option<&Input<'a>> {
-        self.inputs
-            .iter()
-            .rev()
-            .find(|(key, _)| key == name)
-            .map(|(_, input)| input)
+    #[inline]
+    pub fn input(&self, name: &str) -> Option<&'a Input<'a>> {
+        self.named(name).map(|(_, input)| input)
+    }
+
+    /// The input named `name`, and its name as the graph has it.
+    #[inline]
+    pub fn named(&self, name: &str) -> Option<&'a NamedInput<'a>> {
+        if self.marks & name_mark(name) == 0 {
+            return None;
+        }
+        self.inputs.iter().rev().find(|(key, _)| *key == name)
     }
 
     /// The link that feeds `name`.
@@ -68,7 +93,7 @@ impl<'a> Node<'a> {
     }
 
     /// The value typed for `name`.
-    pub fn value(&self, name: &str) -> Option<&Value<'a>> {
+    pub fn value(&self, name: &str) -> Option<&'a Value<'a>> {
         match self.input(name) {
             Some(Input::Value(value)) => Some(value),
             _ => None,
@@ -76,7 +101,7 @@ impl<'a> Node<'a> {
     }
 
     /// The string typed for `name`.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub fn text(&self, name: &str) -> Option<&'a str> {
         self.value(name).and_then(Value::as_str)
     }
 
@@ -86,19 +111,32 @@ impl<'a> Node<'a> {
     }
 
     /// Every link with the name of its input.
-    pub fn links(&self) -> impl Iterator<Item = (&str, Link)> {
+    pub fn links(&self) -> impl Iterator<Item = (&'a str, Link)> + use<'a> {
         self.inputs.iter().filter_map(|(name, input)| match input {
-            Input::Link(link) => Some((name.as_ref(), *link)),
+            Input::Link(link) => Some((*name, *link)),
             _ => None,
         })
     }
 
     /// Whether the class name contains `part`, which is lower case, in whatever case.
+    #[inline]
     pub fn class_has(&self, part: &str) -> bool {
+        let wanted = letters(part);
+        self.letters & wanted == wanted && self.class_contains(part)
+    }
+
+    fn class_contains(&self, part: &str) -> bool {
         let part = part.as_bytes();
         let mut places = self.class.as_bytes().windows(part.len());
         places.any(|place| place[0].to_ascii_lowercase() == part[0] && place.eq_ignore_ascii_case(part))
     }
+}
+
+/// A bit for each letter that is in `text`, upper and lower case alike; other characters share the
+/// letters' bits. A text has all the bits of its parts.
+#[inline]
+fn letters(text: &str) -> u32 {
+    text.bytes().fold(0, |letters, byte| letters | 1 << (byte & 31))
 }
 
 /// A graph and the budget of the walk over it.
@@ -107,29 +145,46 @@ pub struct Graph<'a> {
     /// The nodes in the order of the file.
     pub nodes: Vec<Node<'a>>,
     steps_left: Cell<u32>,
+    /// What walks that have ended noted their nodes in, for those to come.
+    spare: RefCell<Vec<Vec<bool>>>,
     /// Nodes whose text is being resolved, the innermost last.
     entered: RefCell<Vec<usize>>,
 }
 
 /// The nodes that one walk over a graph has come to.
-pub struct Visited(Vec<bool>);
+pub struct Visited<'g> {
+    nodes: Vec<bool>,
+    spare: &'g RefCell<Vec<Vec<bool>>>,
+}
 
-impl Visited {
+impl<'g> Visited<'g> {
     /// None so far but `start`.
-    pub fn from(graph: &Graph<'_>, start: usize) -> Self {
+    pub fn from(graph: &'g Graph<'_>, start: usize) -> Self {
         let mut visited = Self::new(graph);
         visited.insert(start);
         visited
     }
 
     /// None so far.
-    pub fn new(graph: &Graph<'_>) -> Self {
-        Self(vec![false; graph.nodes.len()])
+    pub fn new(graph: &'g Graph<'_>) -> Self {
+        let mut nodes = graph.spare.borrow_mut().pop().unwrap_or_default();
+        nodes.clear();
+        nodes.resize(graph.nodes.len(), false);
+        Self {
+            nodes,
+            spare: &graph.spare,
+        }
     }
 
     /// Adds a node; false where the walk has come to it before.
     pub fn insert(&mut self, node: usize) -> bool {
-        !std::mem::replace(&mut self.0[node], true)
+        !std::mem::replace(&mut self.nodes[node], true)
+    }
+}
+
+impl Drop for Visited<'_> {
+    fn drop(&mut self) {
+        self.spare.borrow_mut().push(std::mem::take(&mut self.nodes));
     }
 }
 
@@ -148,6 +203,7 @@ impl<'a> Graph<'a> {
         Self {
             nodes,
             steps_left: Cell::new(MAX_STEPS),
+            spare: RefCell::default(),
             entered: RefCell::default(),
         }
     }
@@ -171,13 +227,14 @@ impl<'a> Graph<'a> {
             Done,
         }
         let mut states = vec![State::Unseen; self.nodes.len()];
+        // Nodes and how many of their inputs are looked at.
+        let mut path = Vec::new();
         for start in 0..self.nodes.len() {
             if states[start] != State::Unseen {
                 continue;
             }
             states[start] = State::Open;
-            // A node and how many of its inputs are looked at.
-            let mut path = vec![(start, 0)];
+            path.push((start, 0));
             while let Some((node, input)) = path.last_mut() {
                 let (at, next) = (*node, self.nodes[*node].inputs.get(*input));
                 *input += 1;
@@ -236,8 +293,8 @@ pub fn is_api_graph(object: &Value<'_>) -> bool {
         .any(|(_, node)| node.get("class_type").and_then(Value::as_str).is_some())
 }
 
-/// Reads an API graph; `None` where the object holds no node.
-pub fn from_api<'a>(object: &'a Value<'a>) -> Option<Graph<'a>> {
+/// Reads an API graph into `arena`; `None` where the object holds no node.
+pub fn from_api<'a>(object: &Value<'a>, arena: &'a Arena) -> Option<Graph<'a>> {
     let is_node = |value: &Value<'_>| value.get("class_type").and_then(Value::as_str).is_some();
     let entries: Vec<_> = object
         .entries()
@@ -245,24 +302,15 @@ pub fn from_api<'a>(object: &'a Value<'a>) -> Option<Graph<'a>> {
         .filter(|(_, value)| is_node(value))
         .take(MAX_NODES)
         .collect();
-    let mut index: Index<'_> = entries
-        .iter()
-        .enumerate()
-        .map(|(at, (id, _))| (id.as_ref(), at))
-        .collect();
+    let mut index: Index<'_> = entries.iter().enumerate().map(|(at, (id, _))| (*id, at)).collect();
     index.sort_unstable();
     let nodes: Vec<_> = entries
         .iter()
-        .map(|(id, value)| Node {
-            id: Cow::Borrowed(id.as_ref()),
-            class: Cow::Borrowed(value.get("class_type").and_then(Value::as_str).unwrap_or_default()),
-            inputs: value
-                .get("inputs")
-                .map(Value::entries)
-                .unwrap_or_default()
-                .iter()
-                .map(|(name, value)| (Cow::Borrowed(name.as_ref()), api_input(value, &index)))
-                .collect(),
+        .map(|(id, value)| {
+            let class = value.get("class_type").and_then(Value::as_str).unwrap_or_default();
+            let inputs = value.get("inputs").map(Value::entries).unwrap_or_default();
+            let inputs = inputs.iter().map(|(name, value)| (*name, api_input(value, &index)));
+            Node::new(id, class, arena.alloc_slice_fill_iter(inputs))
         })
         .collect();
     (!nodes.is_empty()).then(|| Graph::new(nodes))
@@ -272,7 +320,7 @@ pub fn from_api<'a>(object: &'a Value<'a>) -> Option<Graph<'a>> {
 type Index<'a> = Vec<(&'a str, usize)>;
 
 /// A link is `[id, slot]`, and only where the id is a node's: sizes and ranges are pairs too.
-fn api_input<'a>(value: &'a Value<'a>, index: &Index<'_>) -> Input<'a> {
+fn api_input<'a>(value: &'a Value<'a>, index: &[(&str, usize)]) -> Input<'a> {
     let [id, slot] = value.items() else {
         return Input::Value(value);
     };
@@ -298,7 +346,11 @@ mod tests {
 
     #[test]
     fn circles_are_told_from_diamonds() {
-        let circle = |text: &str| from_api(&json::parse_leaking(text).unwrap().value).unwrap().leads_in_a_circle();
+        let circle = |text: &str| {
+            from_api(&json::parse_leaking(text).unwrap().value, &Arena::new())
+                .unwrap()
+                .leads_in_a_circle()
+        };
         let diamond = r#"{"1": {"class_type": "A", "inputs": {"a": ["2", 0], "b": ["3", 0]}},
             "2": {"class_type": "A", "inputs": {"a": ["4", 0]}}, "3": {"class_type": "A", "inputs": {"a": ["4", 0], "b": ["2", 0]}}, "4": {"class_type": "A"}}"#;
         assert!(!circle(diamond));
@@ -315,7 +367,8 @@ mod tests {
                 "b:2": {"class_type": "B"}, "2": {"class_type": "C", "inputs": {}}, "extra": {"x": 1}}"#,
         )
         .unwrap();
-        let graph = from_api(&document.value).unwrap();
+        let arena = Arena::new();
+        let graph = from_api(&document.value, &arena).unwrap();
         assert_eq!(graph.nodes.len(), 3);
         let node = &graph.nodes[0];
         assert_eq!(node.link("a"), Some(Link { node: 1, slot: 1 }));

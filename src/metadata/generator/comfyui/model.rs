@@ -135,9 +135,9 @@ fn own_loras(graph: &Graph<'_>, node: &Node<'_>) -> Vec<Lora> {
     let count = value_of(graph, node, "lora_count")
         .filter(|_| node.has("lora_count"))
         .and_then(Value::as_u64);
-    for (key, input) in &node.inputs {
+    for (key, input) in node.inputs {
         let Input::Value(value) = input else {
-            if key == "lora_name"
+            if *key == "lora_name"
                 && let Some(name) = text_of(graph, node, key)
             {
                 add(&name.text, weight_of(graph, node, ""));

@@ -261,6 +261,10 @@ pub fn settings(graph: &Graph<'_>, index: usize) -> SamplerSettings {
 
 /// Looks for one of `names` at the sampler, then back through the inputs `through` and pipes.
 fn find<'g, 'a>(graph: &'g Graph<'a>, index: usize, through: &[&str], names: &[&str]) -> Option<&'g Value<'a>> {
+    let own = |node| names.iter().find_map(|name| value_of(graph, node, name));
+    if let Some(value) = own(&graph.nodes[index]) {
+        return Some(value);
+    }
     let mut visited = Visited::from(graph, index);
     let mut pending = VecDeque::from([index]);
     while let Some(at) = pending.pop_front() {
@@ -268,11 +272,9 @@ fn find<'g, 'a>(graph: &'g Graph<'a>, index: usize, through: &[&str], names: &[&
             return None;
         }
         let node = &graph.nodes[at];
-        let found = names
-            .iter()
-            .filter(|name| node.has(name))
-            .find_map(|name| value_of(graph, node, name));
-        if let Some(value) = found {
+        if at != index
+            && let Some(value) = own(node)
+        {
             return Some(value);
         }
         for (name, link) in node.links() {

@@ -181,12 +181,7 @@ fn switch_sides_at<'n>(graph: &Graph<'_>, node: &'n Node<'_>, depth: usize) -> O
     for (condition, on_true, on_false) in SWITCHES {
         if node.has(condition) && (node.has(on_true) || node.has(on_false)) {
             let truth = truth_of(value_at(graph, node, condition, depth + 1)?)?;
-            let name = |wanted: &str| {
-                node.inputs
-                    .iter()
-                    .find(|(name, _)| name == wanted)
-                    .map_or("", |(name, _)| name.as_ref())
-            };
+            let name = |wanted: &str| node.named(wanted).map_or("", |(name, _)| *name);
             return Some(if truth {
                 (name(on_true), name(on_false))
             } else {
@@ -427,7 +422,7 @@ fn value_at<'g, 'a>(graph: &'g Graph<'a>, node: &'g Node<'a>, name: &str, depth:
             source
                 .inputs
                 .first()
-                .filter(|(name, _)| is_plain && name == "widget_0")
+                .filter(|(name, _)| is_plain && *name == "widget_0")
                 .map(|(_, input)| input)
         };
         let only_link = || {

@@ -6,7 +6,7 @@ use crate::metadata::json;
 use std::fmt::Write as _;
 
 fn api(text: &str) -> Recovered {
-    interpret_api(&json::parse_leaking(text).expect("JSON").value, None).expect("a graph")
+    interpret_api(&json::parse_leaking(text).expect("JSON").value, None, &Arena::new()).expect("a graph")
 }
 
 /// A plain text-to-image graph; `positive` and `negative` are the sampler's conditioning inputs,
@@ -254,7 +254,7 @@ fn several_outputs_are_ambiguous_and_the_size_may_decide() {
         (Some((96, 64)), "two"),
         (Some((1, 1)), "one"),
     ] {
-        let recovered = interpret_api(&document.value, size).unwrap();
+        let recovered = interpret_api(&document.value, size, &Arena::new()).unwrap();
         assert_eq!(recovered.prompt.as_deref(), Some(prompt));
         assert_eq!(recovered.confidence, Some(Confidence::Heuristic));
         assert!(recovered.notes[0].starts_with("ambiguous"));

@@ -2,9 +2,7 @@
 //! front end was new enough to list them, else from the order that core nodes are known to have,
 //! else `widget_0`, `widget_1` …
 
-use std::borrow::Cow;
-
-use crate::metadata::json::Value;
+use crate::metadata::json::{Arena, Value};
 
 /// Widgets of core nodes, in their order. After a seed the front end adds a hidden
 /// `control_after_generate`, which is not listed here.
@@ -126,16 +124,16 @@ const LAYOUTS: &[(&str, &[&str])] = &[
     ("Seed (rgthree)", &["seed"]),
 ];
 
-/// The widget values of a node under their names.
-pub fn named_widgets<'a>(node: &'a Value<'a>) -> Vec<(Cow<'a, str>, &'a Value<'a>)> {
+/// A widget's name and value.
+type Widget<'a> = (&'a str, &'a Value<'a>);
+
+/// The widget values of a node under their names, which are made in `arena` where the file has none.
+pub fn named_widgets<'a>(node: &Value<'a>, arena: &'a Arena) -> Vec<Widget<'a>> {
     let Some(widgets) = node.get("widgets_values") else {
         return Vec::new();
     };
     if let Value::Object(entries) = widgets {
-        return entries
-            .iter()
-            .map(|(name, value)| (Cow::Borrowed(name.as_ref()), value))
-            .collect();
+        return entries.iter().map(|(name, value)| (*name, value)).collect();
     }
     let values = widgets.items();
     let class = node.get("type").and_then(Value::as_str).unwrap_or_default();
@@ -151,16 +149,16 @@ pub fn named_widgets<'a>(node: &'a Value<'a>) -> Vec<(Cow<'a, str>, &'a Value<'a
         .collect();
     align(&listed, values, true)
         .or_else(|| sampler_like(values))
-        .unwrap_or_else(|| numbered(values))
+        .unwrap_or_else(|| numbered(values, arena))
 }
 
 /// Names in order, skipping the control after a seed. With `exact`, nothing may be left over.
-fn align<'a>(names: &[&'a str], values: &'a [Value<'a>], exact: bool) -> Option<Vec<(Cow<'a, str>, &'a Value<'a>)>> {
+fn align<'a>(names: &[&'a str], values: &'a [Value<'a>], exact: bool) -> Option<Vec<Widget<'a>>> {
     let mut rest = values.iter().peekable();
     let mut named = Vec::with_capacity(names.len());
     for name in names {
         let Some(value) = rest.next() else { break };
-        named.push((Cow::Borrowed(*name), value));
+        named.push((*name, value));
         if name.ends_with("seed") && rest.peek().is_some_and(|next| is_control(next)) {
             rest.next();
         }
@@ -175,7 +173,7 @@ fn is_control(value: &Value<'_>) -> bool {
 }
 
 /// The order that samplers have by custom: seed, control, steps, cfg, sampler, scheduler.
-fn sampler_like<'a>(values: &'a [Value<'a>]) -> Option<Vec<(Cow<'a, str>, &'a Value<'a>)>> {
+fn sampler_like<'a>(values: &'a [Value<'a>]) -> Option<Vec<Widget<'a>>> {
     const NAMES: &[&str] = &["seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"];
     let [
         Value::Number(_),
@@ -192,10 +190,10 @@ fn sampler_like<'a>(values: &'a [Value<'a>]) -> Option<Vec<(Cow<'a, str>, &'a Va
     is_control(control).then(|| align(NAMES, values, false)).flatten()
 }
 
-fn numbered<'a>(values: &'a [Value<'a>]) -> Vec<(Cow<'a, str>, &'a Value<'a>)> {
+fn numbered<'a>(values: &'a [Value<'a>], arena: &'a Arena) -> Vec<Widget<'a>> {
     values
         .iter()
         .enumerate()
-        .map(|(at, value)| (Cow::Owned(format!("widget_{at}")), value))
+        .map(|(at, value)| (&*arena.alloc_str(&format!("widget_{at}")), value))
         .collect()
 }

@@ -2,12 +2,11 @@
 //! muted and bypassed nodes. Brought to the form of the API graph as far as that is possible
 //! without the node packs' own definitions, which is why prompts found here are heuristic.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::graph::{Graph, Input, Link, MAX_NODES, Node};
+use super::graph::{Graph, Input, Link, MAX_NODES, NamedInput, Node};
 use super::widgets::named_widgets;
-use crate::metadata::json::Value;
+use crate::metadata::json::{Arena, Value};
 
 /// Deepest nesting of subgraphs.
 const MAX_SCOPES_DEEP: usize = 8;
@@ -29,15 +28,15 @@ pub fn is_ui_graph(object: &Value<'_>) -> bool {
 }
 
 /// One table of links: origin by link id.
-type Origins<'a> = HashMap<Cow<'a, str>, (Cow<'a, str>, usize)>;
+type Origins<'a> = HashMap<&'a str, (&'a str, usize)>;
 
 /// The root graph or one use of a subgraph.
 struct Scope<'a> {
     origins: Origins<'a>,
     /// What leaves a subgraph: link ids by output slot.
-    leaving: HashMap<usize, Cow<'a, str>>,
+    leaving: HashMap<usize, &'a str>,
     /// Indices into `Flattener::raw` by node id.
-    nodes: HashMap<Cow<'a, str>, usize>,
+    nodes: HashMap<&'a str, usize>,
     /// For a subgraph: its definition, and the node that stands for it.
     outer: Option<(&'a Value<'a>, usize)>,
     prefix: String,
@@ -58,9 +57,10 @@ enum Resolved<'a> {
     Nothing,
 }
 
-/// Reads a UI graph; `None` where it holds no node.
-pub fn from_ui<'a>(object: &'a Value<'a>) -> Option<Graph<'a>> {
+/// Reads a UI graph into `arena`; `None` where it holds no node.
+pub fn from_ui<'a>(object: &'a Value<'a>, arena: &'a Arena) -> Option<Graph<'a>> {
     let mut flattener = Flattener {
+        arena,
         raw: Vec::new(),
         scopes: Vec::new(),
         definitions: definitions(object),
@@ -82,15 +82,15 @@ fn definitions<'a>(object: &'a Value<'a>) -> HashMap<&'a str, &'a Value<'a>> {
 }
 
 /// An id, which is a number or a string, as text.
-fn id_text<'a>(value: &'a Value<'a>) -> Cow<'a, str> {
+fn id_text<'a>(value: &Value<'a>) -> &'a str {
     match value {
-        Value::String(text) => Cow::Borrowed(text.as_ref()),
-        Value::Number(raw) => Cow::Borrowed(raw),
-        _ => Cow::Borrowed(""),
+        Value::String(text) | Value::Number(text) => text,
+        _ => "",
     }
 }
 
 struct Flattener<'a> {
+    arena: &'a Arena,
     raw: Vec<RawNode<'a>>,
     scopes: Vec<Scope<'a>>,
     definitions: HashMap<&'a str, &'a Value<'a>>,
@@ -152,26 +152,25 @@ impl<'a> Flattener<'a> {
             }
         }
         let kept = self.raw.iter().enumerate().filter(|(at, _)| index[*at] != usize::MAX);
-        let nodes = kept.map(|(_, raw)| Node {
-            id: Cow::Owned(format!(
-                "{}{}",
-                self.scopes[raw.scope].prefix,
-                raw.value.get("id").map(id_text).unwrap_or_default()
-            )),
-            class: Cow::Borrowed(raw.value.get("type").and_then(Value::as_str).unwrap_or_default()),
-            inputs: self.inputs(raw, &index),
+        let nodes = kept.map(|(_, raw)| {
+            let id = raw.value.get("id").map(id_text).unwrap_or_default();
+            Node::new(
+                self.arena.alloc_str(&format!("{}{id}", self.scopes[raw.scope].prefix)),
+                raw.value.get("type").and_then(Value::as_str).unwrap_or_default(),
+                self.arena.alloc_slice_copy(&self.inputs(raw, &index)),
+            )
         });
         Graph::new(nodes.collect())
     }
 
-    fn inputs(&self, raw: &RawNode<'a>, index: &[usize]) -> Vec<(Cow<'a, str>, Input<'a>)> {
-        let mut widgets = named_widgets(raw.value);
+    fn inputs(&self, raw: &RawNode<'a>, index: &[usize]) -> Vec<NamedInput<'a>> {
+        let mut widgets = named_widgets(raw.value, self.arena);
         let mut inputs = Vec::new();
         for input in raw.value.get("inputs").map(Value::items).unwrap_or_default() {
             let name = input.get("name").and_then(Value::as_str).unwrap_or_default();
             let typed = widgets
                 .iter()
-                .position(|(widget, _)| widget == name)
+                .position(|(widget, _)| *widget == name)
                 .map(|at| widgets.remove(at));
             let resolved = match input.get("link") {
                 Some(link @ (Value::Number(_) | Value::String(_))) => self.resolve(raw.scope, id_text(link)),
@@ -188,21 +187,21 @@ impl<'a> Flattener<'a> {
                 Resolved::Value(value) => Input::Value(value),
                 Resolved::Output(..) | Resolved::Nothing => Input::Dangling,
             };
-            inputs.push((Cow::Borrowed(name), input));
+            inputs.push((name, input));
         }
         inputs.extend(widgets.into_iter().map(|(name, value)| (name, Input::Value(value))));
         inputs
     }
 
     /// Where a link comes from, past everything that only hands it on.
-    fn resolve(&self, scope: usize, link: Cow<'a, str>) -> Resolved<'a> {
+    fn resolve(&self, scope: usize, link: &'a str) -> Resolved<'a> {
         let mut scope = scope;
         let mut link = link;
         for _ in 0..MAX_HOPS {
             let Some((origin, slot)) = self.scopes[scope].origins.get(&link) else {
                 return Resolved::Nothing;
             };
-            let next = if origin == SUBGRAPH_INPUT {
+            let next = if *origin == SUBGRAPH_INPUT {
                 self.outside(scope, *slot)
             } else {
                 match self.scopes[scope].nodes.get(origin) {
@@ -235,9 +234,9 @@ impl<'a> Flattener<'a> {
         if let Some(link @ (Value::Number(_) | Value::String(_))) = input.and_then(|input| input.get("link")) {
             return Hop::Link(raw.scope, id_text(link));
         }
-        let value = named_widgets(raw.value)
+        let value = named_widgets(raw.value, self.arena)
             .into_iter()
-            .find(|(widget, _)| Some(widget.as_ref()) == name);
+            .find(|(widget, _)| Some(*widget) == name);
         Hop::End(value.map_or(Resolved::Nothing, |(_, value)| Resolved::Value(value)))
     }
 
@@ -246,8 +245,7 @@ impl<'a> Flattener<'a> {
         let raw = &self.raw[node];
         let value = raw.value;
         let first_link = || link_of(value.get("inputs").and_then(|inputs| inputs.items().first()));
-        let on =
-            |link: Option<Cow<'a, str>>| link.map_or(Hop::End(Resolved::Nothing), |link| Hop::Link(raw.scope, link));
+        let on = |link: Option<&'a str>| link.map_or(Hop::End(Resolved::Nothing), |link| Hop::Link(raw.scope, link));
         match mode(value) {
             Mode::Muted => return Hop::End(Resolved::Nothing),
             Mode::Bypassed => return on(bypass(value, slot)),
@@ -266,7 +264,7 @@ impl<'a> Flattener<'a> {
     }
 
     /// The link into the `SetNode` that shares its name with a `GetNode`.
-    fn set_node(&self, scope: usize, name: Option<&Value<'_>>) -> Option<Cow<'a, str>> {
+    fn set_node(&self, scope: usize, name: Option<&Value<'_>>) -> Option<&'a str> {
         let name = name?.as_str()?;
         let is_it = |raw: &&RawNode<'a>| {
             raw.scope == scope
@@ -280,7 +278,7 @@ impl<'a> Flattener<'a> {
 
 /// One hop of a link.
 enum Hop<'a> {
-    Link(usize, Cow<'a, str>),
+    Link(usize, &'a str),
     End(Resolved<'a>),
 }
 
@@ -313,7 +311,7 @@ fn first_widget<'a>(node: &'a Value<'a>) -> Option<&'a Value<'a>> {
     node.get("widgets_values").and_then(|values| values.items().first())
 }
 
-fn link_of<'a>(input: Option<&'a Value<'a>>) -> Option<Cow<'a, str>> {
+fn link_of<'a>(input: Option<&'a Value<'a>>) -> Option<&'a str> {
     match input?.get("link")? {
         link @ (Value::Number(_) | Value::String(_)) => Some(id_text(link)),
         _ => None,
@@ -321,7 +319,7 @@ fn link_of<'a>(input: Option<&'a Value<'a>>) -> Option<Cow<'a, str>> {
 }
 
 /// A bypassed node hands on the input of the output's type: the one at the same place, or the first.
-fn bypass<'a>(node: &'a Value<'a>, slot: usize) -> Option<Cow<'a, str>> {
+fn bypass<'a>(node: &'a Value<'a>, slot: usize) -> Option<&'a str> {
     let inputs = node.get("inputs").map(Value::items).unwrap_or_default();
     let kind = node
         .get("outputs")
@@ -334,7 +332,7 @@ fn bypass<'a>(node: &'a Value<'a>, slot: usize) -> Option<Cow<'a, str>> {
 
 /// Origins by link id, and the links that leave a subgraph by output slot. The root's rows are
 /// arrays `[id, from, slot, to, slot, type]`, those of subgraphs objects.
-fn link_tables<'a>(graph: &'a Value<'a>) -> (Origins<'a>, HashMap<usize, Cow<'a, str>>) {
+fn link_tables<'a>(graph: &'a Value<'a>) -> (Origins<'a>, HashMap<usize, &'a str>) {
     let mut origins = HashMap::new();
     let mut leaving = HashMap::new();
     for row in graph.get("links").map(Value::items).unwrap_or_default() {

@@ -3,10 +3,10 @@
 use super::*;
 use proptest::prelude::*;
 
-fn setting(key: &str, value: &str) -> Setting {
+fn setting(key: &'static str, value: &str) -> Setting<'static> {
     Setting {
         key: key.into(),
-        value: value.into(),
+        value: value.to_owned().into(),
     }
 }
 
@@ -45,7 +45,8 @@ fn negative_prompt_missing_empty_or_twice() {
             .as_deref(),
         Some("")
     );
-    let twice = split(&format!("p\nNegative prompt: a\nNegative prompt: b\n{settings}"));
+    let text = format!("p\nNegative prompt: a\nNegative prompt: b\n{settings}");
+    let twice = split(&text);
     assert_eq!(
         (twice.prompt.as_str(), twice.negative_prompt.as_deref()),
         ("p", Some("a\nNegative prompt: b"))
@@ -171,7 +172,7 @@ fn prompt() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 1..10).prop_map(|pieces| pieces.join(", "))
 }
 
-fn settings() -> impl Strategy<Value = Vec<Setting>> {
+fn settings() -> impl Strategy<Value = Vec<Setting<'static>>> {
     let text = prop_oneof![
         "[ -~]{0,20}",
         Just("line\nbreak, \"q\": x".to_owned()),
@@ -211,7 +212,8 @@ proptest! {
             settings: vec![setting("Steps", "4"), setting("Seed", "1"), setting("App", "SD.Next")],
             trailing: String::new(),
         };
-        prop_assert_eq!(split(&write(&parts)), parts);
+        let text = write(&parts);
+        prop_assert_eq!(split(&text), parts);
     }
 
     #[test]

@@ -446,7 +446,7 @@ fn graphs_give_back_the_truth_they_were_built_from() {
         let truth = Truth::new(&mut random);
         let text = build(&truth, random);
         let document = json::parse_leaking(&text).unwrap_or_else(|| panic!("seed {seed}: {text}"));
-        let recovered = interpret_api(&document.value, None).unwrap_or_else(|| panic!("seed {seed}"));
+        let recovered = interpret_api(&document.value, None, &Arena::new()).unwrap_or_else(|| panic!("seed {seed}"));
         let context = format!("seed {seed}, hires {}: {text}", truth.hires);
         assert_eq!(
             recovered.prompt.as_deref(),

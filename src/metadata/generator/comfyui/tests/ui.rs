@@ -4,7 +4,7 @@ use super::super::*;
 use crate::metadata::json;
 
 fn ui(text: &str) -> Recovered {
-    interpret_ui(&json::parse_leaking(text).expect("JSON").value, None).expect("a workflow")
+    interpret_ui(&json::parse_leaking(text).expect("JSON").value, None, &Arena::new()).expect("a workflow")
 }
 
 /// Sampler 1, encoders 2 and 3, checkpoint 4, latent 5, save 6; the positive comes over link 10.
