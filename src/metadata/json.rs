@@ -6,9 +6,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-/// The memory that documents are read into, all of it given back at once: a graph of ComfyUI is
-/// hundreds of small values.
-pub use bumpalo::Bump as Arena;
+pub use self::arena::{Arena, with_arena};
+
+mod arena;
 
 /// Deepest nesting that is kept. Real UI graphs with nested subgraphs stay under 20.
 pub const MAX_DEPTH: usize = 128;
@@ -230,13 +230,15 @@ pub fn parse<'a>(text: &'a str, arena: &'a Arena) -> Option<Document<'a>> {
     if !trimmed.starts_with(['{', '[']) || trimmed.len() > MAX_BYTES {
         return None;
     }
+    /// Values that are open at once in most documents.
+    const OPEN: usize = 64;
     let mut parser = Parser {
         arena,
         text: trimmed,
         at: 0,
         values: 0,
-        open_values: Vec::new(),
-        open_keys: Vec::new(),
+        open_values: Vec::with_capacity(OPEN),
+        open_keys: Vec::with_capacity(OPEN),
         unescaped: String::new(),
         truncated: false,
         too_deep: false,
@@ -577,13 +579,12 @@ fn has_duplicates(keys: &[&str]) -> bool {
 
 /// One bit of 64 for a name, by its length and its ends: names with different bits differ.
 #[inline]
-pub fn name_mark(name: &str) -> u64 {
-    let bytes = name.as_bytes();
-    let end = |byte: Option<&u8>| byte.copied().map_or(0, u32::from);
-    let mixed = end(bytes.first())
-        .wrapping_mul(5)
-        .wrapping_add(end(bytes.last()).wrapping_mul(11))
-        .wrapping_add(bytes.len() as u32);
+pub const fn name_mark(name: &str) -> u64 {
+    let mixed = match name.as_bytes() {
+        [] => 0,
+        [only] => *only as usize * 5 + 1,
+        [first, .., last] => *first as usize * 5 + *last as usize * 11 + name.len(),
+    };
     1 << (mixed % 64)
 }
 

@@ -180,7 +180,7 @@ impl FolderSource {
                 std::fs::File::open(path)?.take(64).read_to_end(&mut head)?;
                 Ok(sniff(&head))
             }
-            None => Ok(has_image_extension(path)),
+            None => Ok(has_image_extension(path_in_root)),
         }
     }
 }
@@ -204,8 +204,9 @@ fn in_folder<'p>(path: &'p Path, folder: &Path) -> &'p Path {
     }
 }
 
-fn has_image_extension(path: &Path) -> bool {
-    let Some(extension) = path.extension().and_then(|e| e.to_str()) else {
+fn has_image_extension(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let Some((_, extension)) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else {
         return false;
     };
     let mut known = IMAGE_EXTENSIONS.iter().chain(&METADATA_ONLY_EXTENSIONS);

@@ -100,9 +100,14 @@ impl Search {
             }
             return;
         }
-        let arena = Arena::new();
-        if let Some(json) = format::json_text(&entry.text, &arena) {
-            self.json(position, entry, &json, entries, picture, &arena);
+        let is_json = json::with_arena(|arena| {
+            let json = format::json_text(&entry.text, arena);
+            if let Some(json) = &json {
+                self.json(position, entry, json, entries, picture, arena);
+            }
+            json.is_some()
+        });
+        if is_json {
             return;
         }
         if let Some((rank, recovered)) = plain_text(entry) {

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::graph::{Graph, Input, Link, Node, Visited, is_pipe};
+use super::graph::{Graph, Input, Link, Node, Visited, has_part, is_pipe};
 use super::sampler::is_whole_generator;
 use super::strings::{self, Certainty};
 use crate::metadata::json::Value;
@@ -241,8 +241,8 @@ fn follow(graph: &Graph<'_>, node: &Node<'_>, index: usize, name: &str, result: 
 /// conditioning to hand on.
 fn is_text_source(node: &Node<'_>) -> bool {
     let hands_on = node.links().any(|(name, _)| {
-        name.contains("clip")
-            || name.contains("cond")
+        has_part(name, b"clip")
+            || has_part(name, b"cond")
             || matches!(name, "positive" | "negative" | "t5" | "bert" | "model")
     });
     let textual = ["string", "text", "primitive", "prompt", "wildcard"]

@@ -70,6 +70,12 @@ impl<'a> Node<'a> {
         self.named(name).map(|(_, input)| input)
     }
 
+    /// Whether one of the names that `marks` were made of may be an input's.
+    #[inline]
+    pub fn may_have(&self, marks: u64) -> bool {
+        self.marks & marks != 0
+    }
+
     /// The input named `name`, and its name as the graph has it.
     #[inline]
     pub fn named(&self, name: &str) -> Option<&'a NamedInput<'a>> {
@@ -282,7 +288,13 @@ impl<'a> Graph<'a> {
 
 /// Whether an input of this name carries several things at once: model, prompts, latent.
 pub fn is_pipe(name: &str) -> bool {
-    name.contains("pipe") || name.contains("ctx") || name.ends_with("tuple")
+    has_part(name, b"pipe") || has_part(name, b"ctx") || name.ends_with("tuple")
+}
+
+/// Whether `name` contains `part`; `str::contains` is made for longer texts.
+#[inline]
+pub fn has_part<const BYTES: usize>(name: &str, part: &[u8; BYTES]) -> bool {
+    name.as_bytes().windows(BYTES).any(|place| place == part)
 }
 
 /// Whether an object is an API graph: some of its values have a `class_type`.
@@ -295,19 +307,18 @@ pub fn is_api_graph(object: &Value<'_>) -> bool {
 
 /// Reads an API graph into `arena`; `None` where the object holds no node.
 pub fn from_api<'a>(object: &Value<'a>, arena: &'a Arena) -> Option<Graph<'a>> {
-    let is_node = |value: &Value<'_>| value.get("class_type").and_then(Value::as_str).is_some();
+    let class_of = |value: &Value<'a>| value.get("class_type").and_then(Value::as_str);
     let entries: Vec<_> = object
         .entries()
         .iter()
-        .filter(|(_, value)| is_node(value))
+        .filter_map(|(id, value)| Some((*id, class_of(value)?, value)))
         .take(MAX_NODES)
         .collect();
-    let mut index: Index<'_> = entries.iter().enumerate().map(|(at, (id, _))| (*id, at)).collect();
+    let mut index: Index<'_> = entries.iter().enumerate().map(|(at, (id, ..))| (*id, at)).collect();
     index.sort_unstable();
     let nodes: Vec<_> = entries
         .iter()
-        .map(|(id, value)| {
-            let class = value.get("class_type").and_then(Value::as_str).unwrap_or_default();
+        .map(|(id, class, value)| {
             let inputs = value.get("inputs").map(Value::entries).unwrap_or_default();
             let inputs = inputs.iter().map(|(name, value)| (*name, api_input(value, &index)));
             Node::new(id, class, arena.alloc_slice_fill_iter(inputs))

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::graph::{Graph, Link, Node, Visited, is_pipe};
+use super::graph::{Graph, Link, Node, Visited, has_part, is_pipe};
 use super::strings::{switch_sides, value_of};
 use crate::metadata::json::Value;
 
@@ -214,8 +214,8 @@ fn replaces_picture(graph: &Graph<'_>, index: usize) -> bool {
     let Some(latent) = picture_before(graph, node) else {
         return full;
     };
-    let masked = graph.source(latent).links().any(|(name, _)| name.contains("mask"));
-    full && !masked && !node.links().any(|(name, _)| name.contains("mask"))
+    let masked = graph.source(latent).links().any(|(name, _)| has_part(name, b"mask"));
+    full && !masked && !node.links().any(|(name, _)| has_part(name, b"mask"))
 }
 
 /// The settings that reach one sampler.

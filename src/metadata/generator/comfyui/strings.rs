@@ -2,7 +2,7 @@
 //! (concatenation, switches, wildcards, cached output of a run).
 
 use super::graph::{Graph, Input, Link, Node};
-use crate::metadata::json::Value;
+use crate::metadata::json::{Value, name_mark};
 
 /// Deepest chain of text nodes that is followed.
 const MAX_DEPTH: usize = 64;
@@ -178,6 +178,19 @@ pub fn switch_sides<'n>(graph: &Graph<'_>, node: &'n Node<'_>) -> Option<(&'n st
 }
 
 fn switch_sides_at<'n>(graph: &Graph<'_>, node: &'n Node<'_>, depth: usize) -> Option<(&'n str, &'n str)> {
+    /// Of the inputs by which a switch is told.
+    const MARKS: u64 = name_mark("switch")
+        | name_mark("boolean")
+        | name_mark("boolean_value")
+        | name_mark("condition")
+        | name_mark("cond")
+        | name_mark("select")
+        | name_mark("Input")
+        | name_mark("index");
+    // Nearly every node is asked, and nearly none is one.
+    if !node.may_have(MARKS) && !node.class_has("switch") {
+        return None;
+    }
     for (condition, on_true, on_false) in SWITCHES {
         if node.has(condition) && (node.has(on_true) || node.has(on_false)) {
             let truth = truth_of(value_at(graph, node, condition, depth + 1)?)?;
