@@ -308,6 +308,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads one value on top of the open ones. (Handed back, each would be copied several times.)
+    #[inline]
     fn value(&mut self, depth: usize) -> Result<(), Stop> {
         self.skip_space();
         if self.values >= MAX_VALUES {
@@ -330,6 +331,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
+    #[inline(never)]
     fn object(&mut self, depth: usize) -> Result<&'a [Entry<'a>], Stop> {
         self.at += 1;
         let (first_key, first_value) = (self.open_keys.len(), self.open_values.len());
@@ -349,8 +351,7 @@ impl<'a> Parser<'a> {
             self.duplicate_keys = true;
             self.arena.alloc_slice_copy(&last_of_each(keys, values))
         } else {
-            self.arena
-                .alloc_slice_fill_iter(keys.iter().copied().zip(values.iter().copied()))
+            self.arena.alloc_slice_fill_with(keys.len(), |at| (keys[at], values[at]))
         };
         self.open_keys.truncate(first_key);
         self.open_values.truncate(first_value);
@@ -381,6 +382,7 @@ impl<'a> Parser<'a> {
         }
     }
 
+    #[inline(never)]
     fn array(&mut self, depth: usize) -> Result<&'a [Value<'a>], Stop> {
         self.at += 1;
         let first = self.open_values.len();
@@ -420,6 +422,7 @@ impl<'a> Parser<'a> {
     }
 
     /// After a value comes a comma, the closing bracket, or the end.
+    #[inline]
     fn ensure_separated(&mut self, close: u8) -> Result<(), Stop> {
         self.skip_space();
         match self.peek() {
