@@ -351,7 +351,8 @@ impl<'a> Parser<'a> {
             self.duplicate_keys = true;
             self.arena.alloc_slice_copy(&last_of_each(keys, values))
         } else {
-            self.arena.alloc_slice_fill_with(keys.len(), |at| (keys[at], values[at]))
+            self.arena
+                .alloc_slice_fill_with(keys.len(), |at| (keys[at], values[at]))
         };
         self.open_keys.truncate(first_key);
         self.open_values.truncate(first_value);

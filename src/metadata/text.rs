@@ -132,12 +132,12 @@ enum Evidence {
 /// The byte order that the positions of NULs over the whole value give: UTF-16BE writes the NUL of
 /// an ASCII character first, UTF-16LE second.
 fn utf16_by_nuls(bytes: &[u8], evidence: Evidence) -> Option<Utf16> {
-    let pairs = bytes.chunks_exact(2).filter(|pair| *pair != [0, 0]);
     let (mut first, mut second, mut all) = (0_usize, 0_usize, 0_usize);
-    for pair in pairs {
-        first += usize::from(pair[0] == 0);
-        second += usize::from(pair[1] == 0);
-        all += 1;
+    for pair in bytes.chunks_exact(2) {
+        let (is_first, is_second) = (pair[0] == 0, pair[1] == 0);
+        first += usize::from(is_first & !is_second);
+        second += usize::from(is_second & !is_first);
+        all += usize::from(!(is_first & is_second));
     }
     let (order, most, least) = if first > second {
         (Utf16::Big, first, second)
@@ -178,15 +178,13 @@ fn more_plausible_order(bytes: &[u8]) -> Utf16 {
 }
 
 fn utf16(bytes: &[u8], order: Utf16) -> Decoded {
-    let mut is_lossy = false;
-    let text: String = char::decode_utf16(units(bytes, order))
-        .map(|unit| {
-            unit.unwrap_or_else(|_| {
-                is_lossy = true;
-                char::REPLACEMENT_CHARACTER
-            })
-        })
-        .collect();
+    let encoding = match order {
+        Utf16::Big => encoding_rs::UTF_16BE,
+        Utf16::Little => encoding_rs::UTF_16LE,
+    };
+    // An odd byte at the end is dropped.
+    let whole_units = &bytes[..bytes.len() / 2 * 2];
+    let (text, is_lossy) = encoding.decode_without_bom_handling(whole_units);
     Decoded {
         text: text.trim_start_matches('\u{feff}').trim_matches('\0').to_owned(),
         is_lossy,
@@ -202,12 +200,35 @@ fn units(bytes: &[u8], order: Utf16) -> impl Iterator<Item = u16> {
 }
 
 fn latin1(bytes: &[u8]) -> String {
-    bytes.iter().map(|&byte| char::from(byte)).collect()
+    encoding_rs::mem::decode_latin1(bytes).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::{prop, prop_assert_eq, prop_oneof, proptest};
+
+    proptest! {
+        #[test]
+        fn utf16_is_read_as_the_standard_library_reads_it(
+            units in prop::collection::vec(prop_oneof![0..=u16::MAX, 0x20..0x7f_u16, 0xd800..0xe000_u16, 0x4e00..0x4f00_u16], 0..40),
+            odd in prop::option::of(0..=u8::MAX),
+        ) {
+            for order in [Utf16::Big, Utf16::Little] {
+                let pairs = units.iter().map(|unit| if order == Utf16::Big { unit.to_be_bytes() } else { unit.to_le_bytes() });
+                let bytes: Vec<u8> = pairs.flatten().chain(odd).collect();
+                let wanted = String::from_utf16_lossy(&units);
+                let is_lossy = char::decode_utf16(units.iter().copied()).any(|unit| unit.is_err());
+                let wanted = wanted.trim_start_matches('\u{feff}').trim_matches('\0').to_owned();
+                prop_assert_eq!(utf16(&bytes, order), Decoded { text: wanted, is_lossy });
+            }
+        }
+
+        #[test]
+        fn latin1_gives_every_byte_its_character(bytes in prop::collection::vec(0..=u8::MAX, 0..40)) {
+            prop_assert_eq!(latin1(&bytes), bytes.iter().map(|&byte| char::from(byte)).collect::<String>());
+        }
+    }
 
     fn coded(code: &[u8], body: &[u8]) -> Vec<u8> {
         [code, body].concat()

@@ -354,6 +354,24 @@ fn api_input<'a>(value: &'a Value<'a>, index: &[(&str, usize)]) -> Input<'a> {
 mod tests {
     use super::*;
     use crate::metadata::json;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn marks_and_letters_hide_nothing(
+            names in prop::collection::vec("[a-c_]{0,3}|[a-zé_0-9]{1,12}", 0..12),
+            class in "[A-Za-z é|()]{0,16}",
+            part in "[a-z é|()]{1,3}",
+        ) {
+            let inputs: Vec<NamedInput<'_>> = names.iter().map(|name| (name.as_str(), Input::Dangling)).collect();
+            let node = Node::new("1", &class, &inputs);
+            for name in names.iter().map(String::as_str).chain([part.as_str(), "", "seed"]) {
+                prop_assert_eq!(node.has(name), names.iter().any(|known| known == name));
+            }
+            prop_assert_eq!(node.class_has(&part), class.to_ascii_lowercase().contains(&part));
+            prop_assert_eq!(has_part(&class, b"at"), class.contains("at"));
+        }
+    }
 
     #[test]
     fn circles_are_told_from_diamonds() {

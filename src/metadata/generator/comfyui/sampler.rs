@@ -73,6 +73,9 @@ pub struct Origins {
     pub samplers: Vec<usize>,
 }
 
+/// Nodes for which room is made at once.
+const USUAL_NODES: usize = 64;
+
 /// Most outputs that are looked at; more only repeat each other.
 const MAX_OUTPUTS: usize = 64;
 
@@ -144,7 +147,8 @@ fn select(graph: &Graph<'_>, wanted: impl Fn(usize, &Node<'_>) -> bool) -> Vec<u
 /// The samplers behind a node, nearest first, each with its distance.
 fn samplers_behind(graph: &Graph<'_>, output: usize) -> Vec<(usize, usize)> {
     let mut visited = Visited::from(graph, output);
-    let mut pending = VecDeque::from([(0, output)]);
+    let mut pending = VecDeque::with_capacity(graph.nodes.len().min(USUAL_NODES));
+    pending.push_back((0, output));
     let mut found = Vec::new();
     while let Some((distance, index)) = pending.pop_front() {
         if !graph.step() {
