@@ -152,14 +152,13 @@ impl FolderSource {
     }
 
     fn takes_folder(&self, entry: &DirEntry) -> bool {
+        use std::os::unix::ffi::OsStrExt;
         if entry.depth() == 0 {
             return true;
         }
-        self.takes_name(
-            entry.path(),
-            &entry.file_name().to_string_lossy(),
-            entry.file_type().is_dir(),
-        )
+        let path = entry.path().as_os_str().as_bytes();
+        let name = &path[memchr::memrchr(b'/', path).map_or(0, |slash| slash + 1)..];
+        self.takes_name(entry.path(), &String::from_utf8_lossy(name), entry.file_type().is_dir())
     }
 
     fn takes_name(&self, path: &Path, name: &str, is_folder: bool) -> bool {
@@ -323,7 +322,8 @@ impl FolderWalk<'_> {
         let start = root.single_file.as_ref().unwrap_or(&root.folder);
         let entries = WalkDir::new(start)
             .follow_links(source.options.follow_links)
-            .sort_by_file_name()
+            // By the name: all else of the paths in one folder is the same.
+            .sort_by(|a, b| a.path().as_os_str().cmp(b.path().as_os_str()))
             .into_iter()
             .filter_entry(|entry| source.takes_folder(entry));
         self.current = Some((root, Box::new(entries)));

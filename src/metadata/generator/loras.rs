@@ -8,9 +8,9 @@ use crate::record::Lora;
 /// The LoRAs called in a prompt, in its order, each name once.
 pub fn in_prompt(prompt: &str) -> Vec<Lora> {
     let mut loras: Vec<Lora> = Vec::new();
-    for (at, mark) in prompt.match_indices("<l") {
-        let rest = &prompt[at + mark.len()..];
-        let Some(call) = rest.strip_prefix("ora:").or_else(|| rest.strip_prefix("yco:")) else {
+    for at in memchr::memchr_iter(b'<', prompt.as_bytes()) {
+        let rest = &prompt[at..];
+        let Some(call) = rest.strip_prefix("<lora:").or_else(|| rest.strip_prefix("<lyco:")) else {
             continue;
         };
         let Some((call, _)) = call.split_once('>') else { break };
