@@ -105,7 +105,7 @@ impl<'a> Value<'a> {
     }
 
     /// The value as text for people: strings plain, everything else as compact JSON.
-    pub fn to_text(&self) -> String {
+    pub fn to_text(self) -> String {
         match self {
             Value::String(text) => (*text).to_owned(),
             other => {
@@ -226,12 +226,12 @@ impl Document<'_> {
 /// Reads the object or array at the start of `text` into `arena`; `None` where there is none, where
 /// the syntax is broken (an early end is not broken, see [`Document`]), or where it is too long.
 pub fn parse<'a>(text: &'a str, arena: &'a Arena) -> Option<Document<'a>> {
+    /// Values that are open at once in most documents.
+    const OPEN: usize = 64;
     let trimmed = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\0' || c == '\u{feff}');
     if !trimmed.starts_with(['{', '[']) || trimmed.len() > MAX_BYTES {
         return None;
     }
-    /// Values that are open at once in most documents.
-    const OPEN: usize = 64;
     let mut parser = Parser {
         arena,
         text: trimmed,

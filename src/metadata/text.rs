@@ -135,9 +135,9 @@ fn utf16_by_nuls(bytes: &[u8], evidence: Evidence) -> Option<Utf16> {
     let (mut first, mut second, mut all) = (0_usize, 0_usize, 0_usize);
     for pair in bytes.chunks_exact(2) {
         let (is_first, is_second) = (pair[0] == 0, pair[1] == 0);
-        first += usize::from(is_first & !is_second);
-        second += usize::from(is_second & !is_first);
-        all += usize::from(!(is_first & is_second));
+        first += usize::from(is_first && !is_second);
+        second += usize::from(is_second && !is_first);
+        all += usize::from(!(is_first && is_second));
     }
     let (order, most, least) = if first > second {
         (Utf16::Big, first, second)

@@ -192,7 +192,7 @@ fn add_extras(graph: &Graph<'_>, samplers: &[usize], chosen: usize, recovered: &
     for (name, input) in node.inputs {
         if let Input::Value(value) = input {
             let is_random_seed = name.ends_with("seed") && recovered.settings.seed.is_none();
-            if !COLUMNS.contains(&name.as_ref()) || is_random_seed {
+            if !COLUMNS.contains(name) || is_random_seed {
                 extra(recovered, &format!("{}.{name}", node.class), value.to_text());
             }
         }
@@ -200,7 +200,7 @@ fn add_extras(graph: &Graph<'_>, samplers: &[usize], chosen: usize, recovered: &
     for index in samplers.iter().filter(|index| **index != chosen).take(MAX_OTHERS) {
         let node = &graph.nodes[*index];
         let mut text = String::from("{\"class_type\":");
-        json::write_string(&node.class, &mut text);
+        json::write_string(node.class, &mut text);
         for (name, input) in node.inputs {
             if let Input::Value(value) = input {
                 text.push(',');

@@ -50,7 +50,7 @@ pub fn interpret(object: &Value<'_>) -> Recovered {
     let texts: Vec<(&str, String)> = object
         .entries()
         .iter()
-        .map(|(key, value)| (key.as_ref(), value.to_text()))
+        .map(|(key, value)| (*key, value.to_text()))
         .collect();
     from_fields(texts.iter().map(|(key, text)| (*key, text.as_str())))
 }

@@ -105,7 +105,7 @@ pub fn interpret_sd_metadata(object: &Value<'_>) -> Option<Recovered> {
     }
     fill(&mut recovered, image, SD_COLUMNS);
     for (key, value) in object.entries().iter().filter(|(key, _)| *key != "image") {
-        let column = match key.as_ref() {
+        let column = match *key {
             "model_weights" => Column::Model,
             "model_hash" => Column::ModelHash,
             "app_version" => Column::Version,

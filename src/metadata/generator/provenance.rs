@@ -3,7 +3,7 @@
 //! that only signs) is not a generator; what it says is kept all the same.
 
 use super::midjourney::is_uuid;
-use crate::metadata::json::{self, Arena, Value};
+use crate::metadata::json::{self, Arena};
 use crate::record::{AiProvenance, RawEntry};
 
 /// What an entry's provenance amounts to.
@@ -164,7 +164,7 @@ impl Reader {
         let Some(document) = json::parse(text, &arena) else {
             return;
         };
-        let field = |key: &str| document.value.get(key).map(Value::to_text).unwrap_or_default();
+        let field = |key: &str| document.value.get(key).map(|value| value.to_text()).unwrap_or_default();
         let (label, producer) = (field("Label"), field("ContentProducer"));
         if label.is_empty() && producer.is_empty() {
             return;

@@ -67,7 +67,7 @@ pub fn interpret(object: &Value<'_>) -> Option<Recovered> {
 fn find_loras(params: &Value<'_>) -> Vec<Lora> {
     let list = |key: &str| -> Vec<String> {
         match params.get(key) {
-            Some(Value::Array(items)) => items.iter().map(Value::to_text).collect(),
+            Some(Value::Array(items)) => items.iter().map(|value| value.to_text()).collect(),
             Some(Value::String(text)) => text.split(',').map(|part| part.trim().to_owned()).collect(),
             _ => Vec::new(),
         }

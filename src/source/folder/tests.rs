@@ -160,3 +160,23 @@ fn roots_are_named_as_typed_or_by_name() {
     assert!(root.single_file.is_some());
     assert_eq!(root.folder, dir.path().join("x"));
 }
+
+#[test]
+fn an_unseen_file_says_its_size_when_it_is_opened() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    touch(dir.path(), &["a.png", "b.png"]);
+    let root = Root::parse(&dir.path().to_string_lossy()).expect("a folder");
+    let options = FolderOptions {
+        unseen: true,
+        ..FolderOptions::default()
+    };
+    let source = FolderSource::new(vec![root], options).expect("no globs");
+    let images: Vec<SourceImage> = source.walk().collect();
+    // Between the walk and the opening one grows and one goes.
+    std::fs::write(dir.path().join("a.png"), b"longer").expect("written");
+    std::fs::remove_file(dir.path().join("b.png")).expect("removed");
+    let opened: Vec<_> = images.iter().map(|image| image.open.open()).collect();
+    assert!(images.iter().all(|image| image.id.stat == FileStat::UNSEEN));
+    let mut sizes = opened.into_iter().map(|opened| opened.ok()?.length().ok());
+    assert_eq!((sizes.next(), sizes.next()), (Some(Some(6)), Some(None)));
+}

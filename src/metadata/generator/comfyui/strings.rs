@@ -134,7 +134,7 @@ fn resolve_link(graph: &Graph<'_>, link: Link, depth: usize) -> Option<Text> {
         return join(graph, node, depth);
     }
     let text = resolve_keys(graph, node, link.slot, depth)?;
-    Some(match node.class.as_ref() {
+    Some(match node.class {
         "StringTrim" => trim(node, text),
         _ if node.has("find") && node.has("replace") && !node.class_has("regex") => replace(graph, node, text, depth),
         class if class.contains("Regex") || class.contains("Substring") => text.opaque(),
@@ -228,7 +228,7 @@ fn index_switch<'n>(graph: &Graph<'_>, node: &'n Node<'_>, depth: usize) -> Opti
         .inputs
         .iter()
         .find(|(name, _)| name != selector && ends_with_number(name))?;
-    Some((found.0.as_ref(), ""))
+    Some((found.0, ""))
 }
 
 fn truth_of(value: &Value<'_>) -> Option<bool> {
@@ -274,7 +274,7 @@ fn text_inputs<'n, 'a>(node: &'n Node<'a>) -> impl Iterator<Item = &'n Input<'a>
                 Input::Value(value) => value.as_str().is_some(),
                 Input::Dangling => false,
             };
-            textual && !KNOBS.contains(&name.as_ref())
+            textual && !KNOBS.contains(name)
         })
         .map(|(_, input)| input)
 }

@@ -252,7 +252,7 @@ impl<'a> Flattener<'a> {
             Mode::Active => {}
         }
         if let Some(inner) = raw.inner {
-            let link = self.scopes[inner].leaving.get(&slot).cloned();
+            let link = self.scopes[inner].leaving.get(&slot).copied();
             return link.map_or(Hop::End(Resolved::Nothing), |link| Hop::Link(inner, link));
         }
         match value.get("type").and_then(Value::as_str).unwrap_or_default() {
