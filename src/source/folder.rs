@@ -1,6 +1,7 @@
 //! Folders and single files on a file system, walked in the byte order of names.
 
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -152,7 +153,6 @@ impl FolderSource {
     }
 
     fn takes_folder(&self, entry: &DirEntry) -> bool {
-        use std::os::unix::ffi::OsStrExt;
         if entry.depth() == 0 {
             return true;
         }
@@ -194,7 +194,6 @@ fn glob_set(globs: &[String]) -> Result<GlobSet, globset::Error> {
 
 /// What is left of `path` behind `folder`; all of it where it is not in there.
 fn in_folder<'p>(path: &'p Path, folder: &Path) -> &'p Path {
-    use std::os::unix::ffi::OsStrExt;
     let bytes = path.as_os_str().as_bytes();
     // A walk joins names to the folder as it is written, so there is seldom need to take paths apart.
     match bytes.strip_prefix(folder.as_os_str().as_bytes()) {
@@ -439,7 +438,6 @@ impl Walk for FolderWalk<'_> {
 /// A path as text that is never ambiguous: bytes that are not UTF-8 become `\xNN`, and a name that
 /// already holds `\x` has that backslash written as `\x5C`.
 pub fn path_text(path: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
     let mut text = String::new();
     for chunk in path.as_os_str().as_bytes().utf8_chunks() {
         match chunk.valid() {

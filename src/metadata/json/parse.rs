@@ -112,21 +112,28 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    #[inline(never)]
-    fn object(&mut self, depth: usize) -> Result<&'a [Entry<'a>], Stop> {
-        self.at += 1;
-        let (first_key, first_value) = (self.open_keys.len(), self.open_values.len());
+    /// Lets `next` add one after the other until it says that there are no more. Where the text ends
+    /// before that, those so far count.
+    #[inline]
+    fn until_closed(&mut self, next: impl Fn(&mut Self) -> Result<bool, Stop>) -> Result<(), Stop> {
         loop {
-            match self.object_entry(depth) {
+            match next(self) {
                 Ok(true) => {}
-                Ok(false) => break,
+                Ok(false) => return Ok(()),
                 Err(Stop::End) => {
                     self.truncated = true;
-                    break;
+                    return Ok(());
                 }
                 Err(Stop::Syntax) => return Err(Stop::Syntax),
             }
         }
+    }
+
+    #[inline(never)]
+    fn object(&mut self, depth: usize) -> Result<&'a [Entry<'a>], Stop> {
+        self.at += 1;
+        let (first_key, first_value) = (self.open_keys.len(), self.open_values.len());
+        self.until_closed(|parser| parser.object_entry(depth))?;
         let (keys, values) = (&self.open_keys[first_key..], &self.open_values[first_value..]);
         let entries: &[Entry<'a>] = if has_duplicates(keys) {
             self.duplicate_keys = true;
@@ -168,17 +175,7 @@ impl<'a> Parser<'a> {
     fn array(&mut self, depth: usize) -> Result<&'a [Value<'a>], Stop> {
         self.at += 1;
         let first = self.open_values.len();
-        loop {
-            match self.array_item(depth) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(Stop::End) => {
-                    self.truncated = true;
-                    break;
-                }
-                Err(Stop::Syntax) => return Err(Stop::Syntax),
-            }
-        }
+        self.until_closed(|parser| parser.array_item(depth))?;
         let items = self.arena.alloc_slice_copy(&self.open_values[first..]);
         self.open_values.truncate(first);
         Ok(items)

@@ -265,20 +265,12 @@ pub fn settings(graph: &Graph<'_>, index: usize) -> SamplerSettings {
 
 /// Looks for one of `names` at the sampler, then back through the inputs `through` and pipes.
 fn find<'g, 'a>(graph: &'g Graph<'a>, index: usize, through: &[&str], names: &[&str]) -> Option<&'g Value<'a>> {
-    let own = |node| names.iter().find_map(|name| value_of(graph, node, name));
-    if let Some(value) = own(&graph.nodes[index]) {
-        return Some(value);
-    }
     let mut visited = Visited::from(graph, index);
-    let mut pending = VecDeque::from([index]);
-    while let Some(at) = pending.pop_front() {
-        if !graph.step() {
-            return None;
-        }
+    let mut pending = VecDeque::new();
+    let mut at = index;
+    while graph.step() {
         let node = &graph.nodes[at];
-        if at != index
-            && let Some(value) = own(node)
-        {
+        if let Some(value) = names.iter().find_map(|name| value_of(graph, node, name)) {
             return Some(value);
         }
         for (name, link) in node.links() {
@@ -293,6 +285,7 @@ fn find<'g, 'a>(graph: &'g Graph<'a>, index: usize, through: &[&str], names: &[&
                 pending.push_back(link.node);
             }
         }
+        at = pending.pop_front()?;
     }
     None
 }

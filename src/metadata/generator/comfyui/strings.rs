@@ -89,6 +89,24 @@ const SWITCHES: &[(&str, &str, &str)] = &[
     ("boolean", "true_value", "false_value"),
 ];
 
+/// Inputs of nodes that hand on one of several inputs by its number.
+const SELECTORS: &[&str] = &["select", "Input", "index"];
+
+/// The marks of the inputs by which switches are told.
+const SWITCH_MARKS: u64 = {
+    let (mut marks, mut at) = (0, 0);
+    while at < SWITCHES.len() {
+        marks |= name_mark(SWITCHES[at].0);
+        at += 1;
+    }
+    at = 0;
+    while at < SELECTORS.len() {
+        marks |= name_mark(SELECTORS[at]);
+        at += 1;
+    }
+    marks
+};
+
 /// The text that input `name` of `node` comes to.
 pub fn text_of(graph: &Graph<'_>, node: &Node<'_>, name: &str) -> Option<Text> {
     resolve(graph, node.input(name)?, 0)
@@ -178,17 +196,8 @@ pub fn switch_sides<'n>(graph: &Graph<'_>, node: &'n Node<'_>) -> Option<(&'n st
 }
 
 fn switch_sides_at<'n>(graph: &Graph<'_>, node: &'n Node<'_>, depth: usize) -> Option<(&'n str, &'n str)> {
-    /// Of the inputs by which a switch is told.
-    const MARKS: u64 = name_mark("switch")
-        | name_mark("boolean")
-        | name_mark("boolean_value")
-        | name_mark("condition")
-        | name_mark("cond")
-        | name_mark("select")
-        | name_mark("Input")
-        | name_mark("index");
     // Nearly every node is asked, and nearly none is one.
-    if !node.may_have(MARKS) && !node.class_has("switch") {
+    if !node.may_have(SWITCH_MARKS) && !node.class_has("switch") {
         return None;
     }
     for (condition, on_true, on_false) in SWITCHES {
@@ -218,7 +227,7 @@ fn first_that_is_linked<'n>(node: &'n Node<'_>) -> Option<(&'n str, &'n str)> {
 
 /// Switches by number: `select` (from 1) or `index` (from 0) over `input1`, `text_1`, `value0` …
 fn index_switch<'n>(graph: &Graph<'_>, node: &'n Node<'_>, depth: usize) -> Option<(&'n str, &'n str)> {
-    let selector = ["select", "Input", "index"].iter().find(|name| node.has(name))?;
+    let selector = SELECTORS.iter().find(|name| node.has(name))?;
     let chosen = value_at(graph, node, selector, depth + 1)?.as_u64()?;
     let ends_with_number = |name: &str| {
         let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
